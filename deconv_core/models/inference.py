@@ -100,7 +100,9 @@ class Reconstructor:
         try:
             return self.keras_model.get_layer(name)
         except ValueError as error:
-            raise ModelError(f"Model '{self.name}' has no layer named '{name}', so it cannot be taken apart.") from error
+            raise ModelError(
+                f"Model '{self.name}' has no layer named '{name}', so it cannot be taken apart."
+            ) from error
 
 
 def _compile(model, channels: int, *, clip: bool):

@@ -62,7 +62,9 @@ class DepthToSpace(keras.layers.Layer):
     def compute_output_shape(self, input_shape):
         batch, height, width, channels = input_shape
         if channels % self.block**2:
-            raise ValueError(f"DepthToSpace({self.block}) needs a multiple of {self.block**2} channels; got {channels}.")
+            raise ValueError(
+                f"DepthToSpace({self.block}) needs a multiple of {self.block**2} channels; got {channels}."
+            )
         grow = [None if side is None else side * self.block for side in (height, width)]
         return (batch, *grow, channels // self.block**2)
 

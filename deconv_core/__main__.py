@@ -1,0 +1,230 @@
+"""The command line: `python -m deconv_core COMMAND`.
+
+Exit status 0: done; 2: the request was wrong (one line on stderr); 1: the work failed. Progress goes to stderr,
+results to stdout or `--out`. Nothing heavy is imported before a command needs it, so `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from deconv_core import __version__
+from deconv_core.errors import DeconvError, JobError
+
+
+class _Commands(click.Group):
+    """Turns the core's errors into one line on stderr and the right exit status."""
+
+    def invoke(self, context: click.Context):
+        try:
+            return super().invoke(context)
+        except DeconvError as error:
+            click.echo(f"deconv_core: {error}", err=True)
+            context.exit(1 if isinstance(error, JobError) else 2)
+        except KeyboardInterrupt:
+            click.echo("deconv_core: stopped on request; what was done is kept.", err=True)
+            context.exit(1)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="deconv_core")
+def main() -> None:
+    """Judge images by reconstruction: encode, recover by deconvolution, compare."""
+
+
+def _comma_list(_context, _parameter, value: str | None) -> list[str] | None:
+    return [part.strip() for part in value.split(",") if part.strip()] if value else None
+
+
+@main.command()
+@click.argument("candidates", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--reference", type=click.Path(path_type=Path), help="Reference file, or a folder paired by name.")
+@click.option("--model", "model_name", default=None, help="Model for the recon_* scores (see: models list).")
+@click.option("--metrics", callback=_comma_list, help="Keys, separated by commas; all that apply without it.")
+@click.option(
+    "--mismatch",
+    type=click.Choice(["refuse", "resize", "crop"]),
+    default="refuse",
+    show_default=True,
+    help="What to do when a candidate's size differs from its reference's.",
+)
+@click.option(
+    "--background", default="white", show_default=True, help="Colour behind transparent pixels: white or black."
+)
+@click.option("--out", type=click.Path(path_type=Path), help="Write the table as .csv, .parquet or .json.")
+def score(candidates, reference, model_name, metrics, mismatch, background, out) -> None:
+    """Score images (files or folders) against references, or on their own where no reference is given."""
+    from deconv_core import scoring, tables
+
+    if out is not None:
+        tables.check_extension(out)
+    pairs, problems = scoring.find_pairs(candidates, reference)
+    keys = scoring.choose_metrics(metrics, with_reference=reference is not None)
+    model = scoring.default_model(keys, model_name)
+
+    def progress(done: int) -> None:
+        if len(pairs) > 20 and sys.stderr.isatty():
+            click.echo(f"\r{done} of {len(pairs)}", nl=done == len(pairs), err=True)
+
+    frame = scoring.score_pairs(
+        pairs, keys, model=model, mismatch=mismatch, background=background, problems=problems, report=progress
+    )
+    recipes = scoring.recipes(keys, model)
+    if out is not None:
+        tables.write_table(frame, out, recipes)
+        click.echo(f"{len(frame)} rows in {out}", err=True)
+    else:
+        click.echo(scoring.as_text(frame))
+    if not (frame["status"] == "ok").any():
+        raise JobError(f"None of {len(frame)} images could be scored; the reasons stand in the table.")
+
+
+@main.command()
+@click.argument("image", type=click.Path(path_type=Path))
+@click.option("--type", "kinds", multiple=True, required=True, help="Kind of distortion; give it twice to combine two.")
+@click.option("--severity", "severities", multiple=True, type=float, required=True, help="0 to 5, one for each --type.")
+@click.option("--seed", default=0, show_default=True, help="Decides noise and lost blocks.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="PNG file to write.")
+def degrade(image, kinds, severities, seed, out) -> None:
+    """Make an image worse in a known way."""
+    from deconv_core.distortions import distort_all
+    from deconv_core.images import encode_png, read_image
+
+    if len(kinds) != len(severities):
+        raise DeconvError(f"Got {len(kinds)} --type and {len(severities)} --severity; give one severity for each type.")
+    if out.suffix.lower() != ".png":
+        raise DeconvError(f"--out got '{out.name}'; expected a .png file, so that nothing else is lost.")
+    pixels = distort_all(read_image(image).pixels, list(zip(kinds, severities, strict=True)), seed=seed)
+    out.write_bytes(encode_png(pixels))
+    click.echo(f"{out}", err=True)
+
+
+@main.group(invoke_without_command=True)
+@click.pass_context
+def models(context) -> None:
+    """List, show or import models."""
+    if context.invoked_subcommand is None:
+        context.invoke(list_command)
+
+
+@models.command("list")
+def list_command() -> None:
+    """One line for every model."""
+    from deconv_core.models.saving import list_models
+
+    for card in list_models():
+        validation = card.get("validation") or {}
+        quality = f"{validation['psnr']:.2f} dB" if validation.get("psnr") else "-"
+        click.echo(f"{card['name']:<24} {quality:>9}  {card.get('reason') or card.get('label', '')}")
+
+
+@models.command()
+@click.argument("name")
+def show(name: str) -> None:
+    """The whole card of a model, as JSON."""
+    from deconv_core.models.saving import find_model, read_card
+
+    click.echo(json.dumps(read_card(find_model(name)), indent=2))
+
+
+@models.command("import")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--name", default=None, help="Name in the list; the file's own name without it.")
+def import_command(file: Path, name: str | None) -> None:
+    """Check a .keras file from outside, rewrite it in a guarded process and add it to the workspace."""
+    from deconv_core.models.saving import import_model
+
+    card = import_model(file, name=name)
+    click.echo(f"{card['name']}: {card['parameters']} parameters, {card['channels']} channels")
+
+
+def _arguments(_context, _parameter, values: tuple[str, ...]) -> dict[str, object]:
+    """`name=value` pairs; numbers become numbers."""
+    pairs = {}
+    for text in values:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise DeconvError(f"--argument got '{text}'; expected name=value, for example code_channels=32.")
+        pairs[name] = int(value) if value.isdigit() else value
+    return pairs
+
+
+def _degradations(_context, _parameter, value: str | None) -> dict[str, tuple[float, float]]:
+    """`white_noise:1-4,jpeg:2` -> {"white_noise": (1, 4), "jpeg": (2, 2)}."""
+    spans = {}
+    for part in (value or "").split(","):
+        if not part.strip():
+            continue
+        kind, _, span = part.strip().partition(":")
+        low, _, high = span.partition("-")
+        try:
+            spans[kind] = (float(low), float(high or low))
+        except ValueError as error:
+            raise DeconvError(f"--degradations got '{part}'; expected KIND:LOW-HIGH, for example jpeg:1-4.") from error
+    return spans
+
+
+@main.command()
+@click.option("--data", required=True, help="Folder, CSV with an image column, .npz with x_train, or: samples, digits.")
+@click.option("--include", default="*", show_default=True, help="File-name pattern within the data.")
+@click.option("--architecture", default="photo", show_default=True, help="article or photo.")
+@click.option("--argument", "arguments", multiple=True, callback=_arguments, help="name=value for the architecture.")
+@click.option("--objective", default="reconstruct", show_default=True, help="reconstruct or restore.")
+@click.option("--degradations", callback=_degradations, help="For restore: KIND:LOW-HIGH severities, comma-separated.")
+@click.option("--loss", default=None, help="charbonnier, mse, mae or binary_crossentropy.  [default: by architecture]")
+@click.option("--learning-rate", type=float, default=None, help="Highest rate of Adam.  [default: by architecture]")
+@click.option("--schedule", default="cosine", show_default=True, help="cosine or constant.")
+@click.option("--patch-size", default=96, show_default=True, help="Side of the training patches, pixels.")
+@click.option("--batch-size", type=int, default=None, help="Patches per step.  [default: by architecture]")
+@click.option("--epochs", type=int, default=None, help="Epochs.  [default: by architecture]")
+@click.option("--steps-per-epoch", type=int, default=0, help="Steps per epoch; 0 means every picture once.")
+@click.option("--start-from", default="", help="Take over the weights of this model (name or file).")
+@click.option("--seed", default=0, show_default=True)
+@click.option("--name", default="", help="Name of the model.")
+@click.option("--label", default="", help="Name on screen.")
+@click.option("--note", default="", help="What the data are, for the card.")
+@click.option("--resume", is_flag=True, help="Go on with the run in --out; its stored settings are used.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Job folder.")
+def train(resume, out, **options) -> None:
+    """Train a convolution-deconvolution model."""
+    from deconv_core.models import architecture
+    from deconv_core.training import TrainSettings, settings_from, train
+
+    if resume and (out / "settings.json").exists():
+        settings = settings_from(json.loads((out / "settings.json").read_text(encoding="utf-8")))
+    else:
+        usual = dict(architecture(options["architecture"]).training)
+        given = {name: value for name, value in options.items() if value is not None}
+        settings = TrainSettings(**(usual | given))
+
+    shown = 0
+
+    def progress(now) -> None:
+        nonlocal shown
+        if now.epoch > shown:
+            shown = now.epoch
+            click.echo(now.message, err=True)
+
+    card = train(settings, out, resume=resume, command=_command_line(out), report=progress)
+    validation = card["validation"]
+    click.echo(
+        f"{out / 'results' / card['name']}.keras: PSNR {validation['psnr']:.2f} dB, SSIM {validation['ssim']:.4f}"
+    )
+
+
+def _command_line(out: Path) -> str:
+    """The command as typed, with the folders of this machine left out: a card travels."""
+    import shlex
+
+    words = ["python", "-m", "deconv_core"]
+    for word in sys.argv[1:]:
+        words.append(Path(word).name if "/" in word else word)
+    return shlex.join(words)
+
+
+if __name__ == "__main__":
+    main()
