@@ -1,0 +1,364 @@
+"""The table of metrics: every measure by its key, with direction, range, recipe and map.
+
+A metric is a function of two batches, `f(reference, candidate)`, float32 (N, H, W, C) in [0, 1], that returns one
+float64 per pair; those with `needs_model` take `model=` too. A new metric is one file and one row here, and nothing
+else changes.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from deconv_core.errors import DeconvError
+from deconv_core.metrics.deconv import deconv, deconv_map
+from deconv_core.metrics.deconv_control import deconv_control, deconv_control_map
+from deconv_core.metrics.gradient_information import gradient_information, gradient_information_map
+from deconv_core.metrics.ms_ssim import ms_ssim, ms_ssim_map
+from deconv_core.metrics.ms_ssim_luma import ms_ssim_luma, ms_ssim_luma_map
+from deconv_core.metrics.psnr import CAP, capped, mean_psnr, psnr, psnr_map
+from deconv_core.metrics.psnr_y import psnr_y, psnr_y_map
+from deconv_core.metrics.recon import (
+    recon_pair_code,
+    recon_pair_code_map,
+    recon_pair_ms_ssim,
+    recon_pair_ms_ssim_map,
+    recon_pair_psnr,
+    recon_pair_psnr_map,
+    recon_pair_ssim,
+    recon_pair_ssim_map,
+    recon_self_psnr,
+    recon_self_psnr_map,
+    recon_self_ssim,
+    recon_self_ssim_map,
+    recon_true_psnr,
+    recon_true_psnr_map,
+    recon_true_ssim,
+    recon_true_ssim_map,
+)
+from deconv_core.metrics.remembered import Remembered, remembered
+from deconv_core.metrics.ssim import ssim, ssim_map
+from deconv_core.metrics.ssim_luma import ssim_luma, ssim_luma_map
+from deconv_core.metrics.ssim_uniform import ssim_uniform, ssim_uniform_map
+from deconv_core.metrics.ssim_wang2004 import ssim_wang2004, ssim_wang2004_map
+
+__all__ = ["CAP", "METRICS", "Metric", "Remembered", "capped", "mean_psnr", "metric", "recipe", "remembered"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One row of the table.
+
+    Attributes:
+        key: Column name in tables and name on the command line.
+        label: Name on screen.
+        function: `f(reference, candidate)` or `f(reference, candidate, model=...)`, one float64 per pair.
+        unit: "dB" or "" where there is none.
+        low, high: Range; infinite where there is no bound.
+        higher_is_better: Direction.
+        identity: Value of identical pictures, exactly; None where it depends on the model.
+        good: What is good, in a few words.
+        version: Raised with every change of formula or settings.
+        smallest_side: Smallest height and width in pixels that can be scored.
+        needs_reference, needs_model: What the function cannot do without.
+        control: Key of the same comparison without a model, shown beside it; None where there is no model.
+        recipe: How the number is made, for `recipe`.
+        map_function: Same arguments, float32 (N, H, W) error map with 0 for no error; None if there is none.
+        warning: One sentence to show wherever the number is shown, or "".
+    """
+
+    key: str
+    label: str
+    function: Callable[..., np.ndarray]
+    unit: str
+    low: float
+    high: float
+    higher_is_better: bool
+    identity: float | None
+    good: str
+    version: int
+    smallest_side: int
+    needs_reference: bool = True
+    needs_model: bool = False
+    control: str | None = None
+    recipe: Mapping[str, str] = field(default_factory=dict)
+    map_function: Callable[..., np.ndarray] | None = None
+    warning: str = ""
+
+
+_PSNR_GOOD = "above 40 dB hard to tell apart, 30 dB fair, below 25 dB clearly damaged"
+_SSIM_GOOD = "above 0.98 hard to tell apart, 0.9 fair, below 0.8 clearly damaged"
+_SCORE_GOOD = "above 90 hard to tell apart, 70 fair, below 55 clearly damaged"
+_TRUE_WARNING = (
+    "Identical pictures do not get the best value here, and a lightly noised picture can beat the original, "
+    "because the model removes noise."
+)
+_SELF_WARNING = (
+    "Not a measure of quality: it says how far the picture is from what the model knows, "
+    "and blur and black frames are easy for an autoencoder."
+)
+_GREY = "BT.601 luma, full range, not rounded"
+_RGB = "every channel as it comes, averaged"
+_GAUSSIAN = "Gaussian 11 x 11, sigma 1.5, whole windows only, population covariance"
+_MODEL_CHANNELS = "the model's own channels: luma for a grey model, grey repeated for a colour model"
+_TWO_VIEWS = (
+    "geometric mean of D as shown and as rebuilt, 100 clip(1 - . / 0.45, 0, 1); D = sqrt(G (1.01 - V)); "
+    "residuals below 14/255 shrunk over 3 x 3"
+)
+_INFORMATION_WINDOW = "Prewitt 3 x 3, mirrored edges, constant 600/255^2; 7 x 7 boxes, whole windows only, n = 2e-4"
+
+
+def _recipe(convention: str, colour_space: str, window: str, resize: str = "none") -> dict[str, str]:
+    return {"convention": convention, "colour_space": colour_space, "window": window, "resize": resize}
+
+
+def _psnr(key: str, label: str, function: Callable, map_function: Callable, recipe: dict[str, str], **more) -> Metric:
+    more = {"identity": math.inf, "good": _PSNR_GOOD, "version": 1, "smallest_side": 1} | more
+    return Metric(key, label, function, "dB", 0, math.inf, True, map_function=map_function, recipe=recipe, **more)
+
+
+def _ssim(key: str, label: str, function: Callable, map_function: Callable, recipe: dict[str, str], **more) -> Metric:
+    more = {"identity": 1.0, "good": _SSIM_GOOD, "version": 1, "smallest_side": 11, "low": -1} | more
+    return Metric(
+        key, label, function, "", high=1, higher_is_better=True, map_function=map_function, recipe=recipe, **more
+    )
+
+
+def _score(key: str, label: str, function: Callable, map_function: Callable, recipe: dict[str, str], **more) -> Metric:
+    more = {"identity": 100.0, "good": _SCORE_GOOD, "version": 1, "smallest_side": 14} | more
+    return Metric(key, label, function, "", 0, 100, True, map_function=map_function, recipe=recipe, **more)
+
+
+_ROWS = [
+    _score(
+        "deconv",
+        "Deconvolution score",
+        deconv,
+        deconv_map,
+        _recipe(_TWO_VIEWS + "; rebuilt by the model", _GREY, _INFORMATION_WINDOW, "2 x 2 averages after rebuilding"),
+        needs_model=True,
+        control="deconv_control",
+    ),
+    _score(
+        "deconv_control",
+        "Deconvolution score without the network",
+        deconv_control,
+        deconv_control_map,
+        _recipe(
+            _TWO_VIEWS + "; rebuilt by a Gaussian, sigma 1.2",
+            _GREY,
+            _INFORMATION_WINDOW,
+            "2 x 2 averages after rebuilding",
+        ),
+    ),
+    _score(
+        "gradient_information",
+        "Gradient and information",
+        gradient_information,
+        gradient_information_map,
+        _recipe(
+            "100 clip(1 - D / 0.45, 0, 1); D = sqrt(G (1.01 - V))", _GREY, _INFORMATION_WINDOW, "2 x 2 averages first"
+        ),
+    ),
+    _psnr("psnr", "PSNR", psnr, psnr_map, _recipe("all channels together, peak 1", "as it comes", "none: every pixel")),
+    _psnr(
+        "psnr_y",
+        "PSNR on luma, super-resolution",
+        psnr_y,
+        psnr_y_map,
+        _recipe(
+            "peak 1, no border cut off, as in papers on super-resolution",
+            "BT.601 studio swing (MATLAB rgb2ycbcr), not rounded",
+            "none: every pixel",
+        ),
+    ),
+    _ssim("ssim", "SSIM", ssim, ssim_map, _recipe("Wang 2004, as tf.image and scikit-image", _RGB, _GAUSSIAN)),
+    _ssim("ssim_luma", "SSIM on luma", ssim_luma, ssim_luma_map, _recipe("Wang 2004", _GREY, _GAUSSIAN)),
+    _ssim(
+        "ssim_wang2004",
+        "SSIM of Wang's ssim.m",
+        ssim_wang2004,
+        ssim_wang2004_map,
+        _recipe(
+            "Wang 2004 with automatic downsampling",
+            _GREY,
+            _GAUSSIAN,
+            "f x f averages, mirrored border, every f-th pixel; f = round(shorter side / 256)",
+        ),
+    ),
+    _ssim(
+        "ssim_uniform",
+        "SSIM, scikit-image's defaults",
+        ssim_uniform,
+        ssim_uniform_map,
+        _recipe("scikit-image defaults", _RGB, "flat 7 x 7, whole windows only, sample covariance"),
+        smallest_side=7,
+    ),
+    _ssim(
+        "ms_ssim",
+        "MS-SSIM",
+        ms_ssim,
+        ms_ssim_map,
+        _recipe("Wang 2003, as tf.image; negative scales count as 0", _RGB, _GAUSSIAN, "2 x 2 averages, four times"),
+        smallest_side=161,
+        low=0,
+    ),
+    _ssim(
+        "ms_ssim_luma",
+        "MS-SSIM on luma",
+        ms_ssim_luma,
+        ms_ssim_luma_map,
+        _recipe("Wang 2003; negative scales count as 0", _GREY, _GAUSSIAN, "2 x 2 averages, four times"),
+        smallest_side=161,
+        low=0,
+    ),
+    _psnr(
+        "recon_true_psnr",
+        "Recovered with true, PSNR",
+        recon_true_psnr,
+        recon_true_psnr_map,
+        _recipe("R(y) with x; PSNR, peak 1", _MODEL_CHANNELS, "none: every pixel"),
+        identity=None,
+        needs_model=True,
+        control="psnr",
+        warning=_TRUE_WARNING,
+    ),
+    _ssim(
+        "recon_true_ssim",
+        "Recovered with true, SSIM",
+        recon_true_ssim,
+        recon_true_ssim_map,
+        _recipe("R(y) with x; SSIM of Wang 2004", _MODEL_CHANNELS, _GAUSSIAN),
+        identity=None,
+        needs_model=True,
+        control="ssim",
+        warning=_TRUE_WARNING,
+    ),
+    _psnr(
+        "recon_pair_psnr",
+        "Recovered with recovered, PSNR",
+        recon_pair_psnr,
+        recon_pair_psnr_map,
+        _recipe("R(y) with R(x); PSNR, peak 1", _MODEL_CHANNELS, "none: every pixel"),
+        needs_model=True,
+        control="psnr",
+    ),
+    _ssim(
+        "recon_pair_ssim",
+        "Recovered with recovered, SSIM",
+        recon_pair_ssim,
+        recon_pair_ssim_map,
+        _recipe("R(y) with R(x); SSIM of Wang 2004", _MODEL_CHANNELS, _GAUSSIAN),
+        needs_model=True,
+        control="ssim",
+    ),
+    _ssim(
+        "recon_pair_ms_ssim",
+        "Recovered with recovered, MS-SSIM",
+        recon_pair_ms_ssim,
+        recon_pair_ms_ssim_map,
+        _recipe("R(y) with R(x); MS-SSIM of Wang 2003", _MODEL_CHANNELS, _GAUSSIAN, "2 x 2 averages, four times"),
+        smallest_side=161,
+        low=0,
+        needs_model=True,
+        control="ms_ssim",
+    ),
+    Metric(
+        "recon_pair_code",
+        "Distance of the codes",
+        recon_pair_code,
+        "",
+        0,
+        math.inf,
+        False,
+        identity=0.0,
+        good="below 0.1 the model sees hardly a difference, 1 is as much as there is in the picture",
+        version=1,
+        smallest_side=1,
+        needs_model=True,
+        control="psnr",
+        recipe=_recipe("root of squared difference of E(y) and E(x) over the spread of E(x)", _MODEL_CHANNELS, "none"),
+        map_function=recon_pair_code_map,
+    ),
+    _psnr(
+        "recon_self_psnr",
+        "Recovered with itself, PSNR",
+        recon_self_psnr,
+        recon_self_psnr_map,
+        _recipe("R(y) with y; PSNR, peak 1", _MODEL_CHANNELS, "none: every pixel"),
+        identity=None,
+        good="high means the model knows such pictures, not that they are good",
+        needs_reference=False,
+        needs_model=True,
+        control="psnr",
+        warning=_SELF_WARNING,
+    ),
+    _ssim(
+        "recon_self_ssim",
+        "Recovered with itself, SSIM",
+        recon_self_ssim,
+        recon_self_ssim_map,
+        _recipe("R(y) with y; SSIM of Wang 2004", _MODEL_CHANNELS, _GAUSSIAN),
+        identity=None,
+        good="high means the model knows such pictures, not that they are good",
+        needs_reference=False,
+        needs_model=True,
+        control="ssim",
+        warning=_SELF_WARNING,
+    ),
+]
+
+METRICS: dict[str, Metric] = {row.key: row for row in _ROWS}
+
+
+def metric(key: str) -> Metric:
+    """The row of one metric.
+
+    Raises:
+        DeconvError: No metric has this key.
+
+    Example:
+        >>> metric("psnr").unit
+        'dB'
+    """
+    if key not in METRICS:
+        raise DeconvError(f"There is no metric {key!r}; expected one of {', '.join(METRICS)}. Choose one of these.")
+    return METRICS[key]
+
+
+def recipe(key: str, model: object | None = None) -> dict[str, object]:
+    """How a number is made, to be kept beside it: JSON-able, with a hash that changes when anything in it does.
+
+    Args:
+        key: Key of the metric.
+        model: The model in use, for metrics that need one; its `digest` and the `name` on its card are written down.
+
+    Returns:
+        key, name, version, convention, colour_space, value_range, window, resize, direction, model, model_digest, hash.
+
+    Raises:
+        DeconvError: No metric has this key.
+
+    Example:
+        >>> recipe("ssim")["window"]
+        'Gaussian 11 x 11, sigma 1.5, whole windows only, population covariance'
+    """
+    row = metric(key)
+    made: dict[str, object] = {
+        "key": row.key,
+        "name": row.label,
+        "version": row.version,
+        **row.recipe,
+        "value_range": "[0, 1]",
+        "direction": "higher is better" if row.higher_is_better else "lower is better",
+        "model": None,
+        "model_digest": None,
+    }
+    if row.needs_model and model is not None:
+        made["model"] = (getattr(model, "card", None) or {}).get("name")
+        made["model_digest"] = getattr(model, "digest", None)
+    made["hash"] = hashlib.sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()[:16]
+    return made
