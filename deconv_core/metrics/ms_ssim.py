@@ -7,7 +7,7 @@ people. Per colour channel, averaged, as tf.image.ssim_multiscale does.
 import numpy as np
 
 from deconv_core.metrics._checks import check_pair
-from deconv_core.metrics._planes import each_pair, halve, planes, to_full_size
+from deconv_core.metrics._planes import each_plane, halve, to_full_size
 from deconv_core.metrics.ssim import local_ssim
 
 # Wang, Simoncelli, Bovik (2003), section 3.2: importance of the scales, finest first.
@@ -37,13 +37,7 @@ def ms_ssim(reference: np.ndarray, candidate: np.ndarray) -> np.ndarray:
         doi:10.1109/ACSSC.2003.1292216. Original code: msssim.m at https://ece.uwaterloo.ca/~z70wang/research/iwssim/
     """
     reference, candidate = check_pair(reference, candidate, metric="MS-SSIM", smallest_side=SMALLEST_SIDE)
-    return np.array(
-        each_pair(
-            lambda x, y: float(np.mean([over_scales(*pair) for pair in zip(planes(x), planes(y), strict=True)])),
-            reference,
-            candidate,
-        )
-    )
+    return np.mean(each_plane(over_scales, reference, candidate), axis=1)
 
 
 def ms_ssim_map(reference: np.ndarray, candidate: np.ndarray) -> np.ndarray:
@@ -53,11 +47,7 @@ def ms_ssim_map(reference: np.ndarray, candidate: np.ndarray) -> np.ndarray:
     to, 1 - MS-SSIM.
     """
     reference, candidate = check_pair(reference, candidate, metric="MS-SSIM", smallest_side=SMALLEST_SIDE)
-
-    def error_map(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        return np.mean([map_over_scales(*pair) for pair in zip(planes(x), planes(y), strict=True)], axis=0)
-
-    return np.stack(each_pair(error_map, reference, candidate))
+    return np.stack([np.mean(maps, axis=0) for maps in each_plane(map_over_scales, reference, candidate)])
 
 
 def over_scales(x: np.ndarray, y: np.ndarray) -> float:

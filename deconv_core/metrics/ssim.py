@@ -8,13 +8,14 @@ import cv2
 import numpy as np
 
 from deconv_core.metrics._checks import check_pair
-from deconv_core.metrics._planes import each_pair, gaussian_window, planes, to_full_size
+from deconv_core.metrics._planes import each_plane, gaussian_window, over_tiles, to_full_size
 
 # Wang et al. (2004), section III.C: (K1 L)^2 and (K2 L)^2 with K1 = .01, K2 = .03 and range L = 1.
 C1 = 0.01**2
 C2 = 0.03**2
 WINDOW = 11
 SIGMA = 1.5
+_EDGE = WINDOW // 2
 
 
 def ssim(reference: np.ndarray, candidate: np.ndarray) -> np.ndarray:
@@ -45,7 +46,7 @@ def ssim(reference: np.ndarray, candidate: np.ndarray) -> np.ndarray:
         True
     """
     reference, candidate = check_pair(reference, candidate, metric="SSIM", smallest_side=WINDOW)
-    return np.array(each_pair(_mean_ssim, reference, candidate))
+    return np.mean(each_plane(mean_ssim, reference, candidate), axis=1)
 
 
 def ssim_map(reference: np.ndarray, candidate: np.ndarray) -> np.ndarray:
@@ -54,62 +55,65 @@ def ssim_map(reference: np.ndarray, candidate: np.ndarray) -> np.ndarray:
     The outermost five pixels have no whole window around them and repeat their inner neighbour.
     """
     reference, candidate = check_pair(reference, candidate, metric="SSIM", smallest_side=WINDOW)
-    return np.stack(each_pair(_error_map, reference, candidate))
+    return np.stack([np.mean(maps, axis=0) for maps in each_plane(ssim_error, reference, candidate)])
 
 
 def local_ssim(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Luminance times contrast-structure, and contrast-structure alone, of two planes over all whole windows.
 
-    Both planes are float32 (H, W); the answers are float32 (H - 10, W - 10). SSIM needs the sum of the two variances
-    only, so four filters do. Values are moved to [-.5, .5] first: variances do not change, and mean(x^2) - mean(x)^2
-    keeps two more bits.
+    Both planes are float32 (H, W); the answers are float32 (H - 10, W - 10).
     """
-    half = np.float32(0.5)
-    x, y = x - half, y - half
-    mean_x, mean_y = _windowed(x), _windowed(y)
-    product = x * y
-    x *= x
-    y *= y
-    x += y
-    means = mean_x * mean_y
-    squares = mean_x * mean_x
-    squares += mean_y * mean_y
-    # contrast-structure: (2 cov + C2) / (var_x + var_y + C2)
-    structure = _windowed(product)
-    structure -= means
-    structure *= 2
-    structure += np.float32(C2)
-    variances = _windowed(x)
-    variances -= squares
-    variances += np.float32(C2)
-    structure /= variances
-    # luminance, the half put back: (m_x + .5)(m_y + .5) = m_x m_y + (m_x + m_y) / 2 + .25
-    shift = mean_x + mean_y
-    shift += np.float32(0.5 + C1)
-    means *= 2
-    means += shift
-    squares += shift
-    means /= squares
-    means *= structure
-    return means, structure
+    return over_tiles(_tile_ssim, x, y, _EDGE)
 
 
-def mean_over_planes(x: list[np.ndarray], y: list[np.ndarray]) -> float:
-    """Mean SSIM of matching planes."""
-    return float(np.mean([local_ssim(*pair)[0].mean(dtype=np.float64) for pair in zip(x, y, strict=True)]))
+def mean_ssim(x: np.ndarray, y: np.ndarray) -> float:
+    """Mean SSIM of two planes."""
+    return float(local_ssim(x, y)[0].mean(dtype=np.float64))
 
 
-def _windowed(plane: np.ndarray) -> np.ndarray:
-    """Gaussian-weighted local means over the windows inside the plane."""
+def ssim_error(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """1 - local SSIM of two planes, float32 (H, W)."""
+    return to_full_size(1 - local_ssim(x, y)[0], *x.shape)
+
+
+def _tile_ssim(x: np.ndarray, y: np.ndarray, similarity: np.ndarray, structure: np.ndarray) -> None:
+    """Fill the local values of one tile.
+
+    A variance taken as mean(x^2) - mean(x)^2 cancels badly in float32: against C2, bright flat areas would be 1e-5 off.
+    So the tile's own mean is taken off first, which changes no variance, and put back for the luminance. Only the sum
+    of the two variances is needed: four filters do, and stacked they are one call. Every step treats numerator and
+    denominator alike, so equal tiles give exactly 1.
+    """
+    shift = np.float32((cv2.mean(x)[0] + cv2.mean(y)[0]) / 2)
+    stack = np.empty((4, *x.shape), np.float32)
+    np.subtract(x, shift, out=stack[0])
+    np.subtract(y, shift, out=stack[1])
+    np.multiply(stack[0], stack[1], out=stack[2])
+    np.multiply(stack[0], stack[0], out=stack[3])
+    stack[3] += stack[1] * stack[1]
     window = gaussian_window(WINDOW, SIGMA)
-    edge = WINDOW // 2
-    return cv2.sepFilter2D(plane, -1, window, window, borderType=cv2.BORDER_REPLICATE)[edge:-edge, edge:-edge]
-
-
-def _mean_ssim(x: np.ndarray, y: np.ndarray) -> float:
-    return mean_over_planes(planes(x), planes(y))
-
-
-def _error_map(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    similarity = np.mean([local_ssim(*pair)[0] for pair in zip(planes(x), planes(y), strict=True)], axis=0)
-    return to_full_size(1 - similarity, *x.shape[:2])
+    # Neighbours in the stack reach five rows into each other; those rows are cut off.
+    stack = cv2.sepFilter2D(stack.reshape(-1, x.shape[1]), -1, window, window, borderType=cv2.BORDER_REPLICATE)
+    mean_x, mean_y, products, squares = stack.reshape(4, *x.shape)[:, _EDGE:-_EDGE, _EDGE:-_EDGE]
+    product_of_means = mean_x * mean_y
+    squares_of_means = mean_x * mean_x
+    squares_of_means += mean_y * mean_y
+    # contrast-structure: (2 cov + C2) / (var_x + var_y + C2)
+    products -= product_of_means
+    products *= 2
+    products += np.float32(C2)
+    squares -= squares_of_means
+    squares += np.float32(C2)
+    np.divide(products, squares, out=structure)
+    # luminance: (2 m_x m_y + C1) / (m_x^2 + m_y^2 + C1), from the true means, which near black must not cancel either
+    mean_x += shift
+    mean_y += shift
+    np.multiply(mean_x, mean_y, out=product_of_means)
+    product_of_means *= 2
+    product_of_means += np.float32(C1)
+    mean_x *= mean_x
+    mean_y *= mean_y
+    mean_x += mean_y
+    mean_x += np.float32(C1)
+    np.divide(product_of_means, mean_x, out=similarity)
+    similarity *= structure

@@ -3,8 +3,8 @@
 import numpy as np
 
 from deconv_core.metrics._checks import check_pair
-from deconv_core.metrics._planes import each_pair, luma, to_full_size
-from deconv_core.metrics.ssim import WINDOW, local_ssim, mean_over_planes
+from deconv_core.metrics._planes import each_pair, luma
+from deconv_core.metrics.ssim import WINDOW, mean_ssim, ssim_error
 
 
 def ssim_luma(reference: np.ndarray, candidate: np.ndarray) -> np.ndarray:
@@ -26,15 +26,10 @@ def ssim_luma(reference: np.ndarray, candidate: np.ndarray) -> np.ndarray:
         Wang et al. (2004), doi:10.1109/TIP.2003.819861; ssim_index.m without its later downsampling.
     """
     reference, candidate = check_pair(reference, candidate, metric="SSIM on luma", smallest_side=WINDOW)
-    return np.array(each_pair(lambda x, y: mean_over_planes([luma(x)], [luma(y)]), reference, candidate))
+    return np.array(each_pair(lambda x, y: mean_ssim(luma(x), luma(y)), reference, candidate))
 
 
 def ssim_luma_map(reference: np.ndarray, candidate: np.ndarray) -> np.ndarray:
     """1 - local SSIM of luma: float32 (N, H, W), 0 where nothing changed; the five outermost pixels repeat."""
     reference, candidate = check_pair(reference, candidate, metric="SSIM on luma", smallest_side=WINDOW)
-    height, width = reference.shape[1:3]
-
-    def error_map(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        return to_full_size(1 - local_ssim(luma(x), luma(y))[0], height, width)
-
-    return np.stack(each_pair(error_map, reference, candidate))
+    return np.stack(each_pair(lambda x, y: ssim_error(luma(x), luma(y)), reference, candidate))

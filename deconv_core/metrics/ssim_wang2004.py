@@ -8,7 +8,7 @@ import numpy as np
 
 from deconv_core.metrics._checks import check_pair
 from deconv_core.metrics._planes import each_pair, luma
-from deconv_core.metrics.ssim import WINDOW, local_ssim, mean_over_planes
+from deconv_core.metrics.ssim import WINDOW, mean_ssim, ssim_error
 
 # The side, in pixels, to which ssim.m brings the shorter side of a picture.
 _VIEWED_SIDE = 256
@@ -36,7 +36,7 @@ def ssim_wang2004(reference: np.ndarray, candidate: np.ndarray) -> np.ndarray:
         https://ece.uwaterloo.ca/~z70wang/research/ssim/ (on grey levels as they come, not rounded after rgb2gray).
     """
     reference, candidate = check_pair(reference, candidate, metric="SSIM of Wang 2004", smallest_side=WINDOW)
-    return np.array(each_pair(lambda x, y: mean_over_planes([_viewed(x)], [_viewed(y)]), reference, candidate))
+    return np.array(each_pair(lambda x, y: mean_ssim(_viewed(x), _viewed(y)), reference, candidate))
 
 
 def ssim_wang2004_map(reference: np.ndarray, candidate: np.ndarray) -> np.ndarray:
@@ -45,8 +45,7 @@ def ssim_wang2004_map(reference: np.ndarray, candidate: np.ndarray) -> np.ndarra
     height, width = reference.shape[1:3]
 
     def error_map(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        error = np.pad(1 - local_ssim(_viewed(x), _viewed(y))[0], WINDOW // 2, mode="edge")
-        return cv2.resize(error, (width, height), interpolation=cv2.INTER_LINEAR)
+        return cv2.resize(ssim_error(_viewed(x), _viewed(y)), (width, height), interpolation=cv2.INTER_LINEAR)
 
     return np.stack(each_pair(error_map, reference, candidate))
 
