@@ -126,9 +126,9 @@ def list_command() -> None:
 @click.argument("name")
 def show(name: str) -> None:
     """The whole card of a model, as JSON."""
-    from deconv_core.models.saving import find_model, read_card
+    from deconv_core.models.saving import read_card
 
-    click.echo(json.dumps(read_card(find_model(name)), indent=2))
+    click.echo(json.dumps(read_card(name), indent=2, ensure_ascii=False))
 
 
 @models.command("import")
@@ -140,6 +140,18 @@ def import_command(file: Path, name: str | None) -> None:
 
     card = import_model(file, name=name)
     click.echo(f"{card['name']}: {card['parameters']} parameters, {card['channels']} channels")
+
+
+@models.command()
+@click.argument("name")
+@click.option("--data", required=True, help="Test pictures the model was not trained on; digits for digits drawn here.")
+@click.option("--data-name", default="", help="What to call them on the card.")
+def measure(name: str, data: str, data_name: str) -> None:
+    """Measure a model on test pictures, try the sanity laws on its scores, and write both on its card."""
+    from deconv_core.models.measuring import write_measures
+
+    card = write_measures(name, data, data_name=data_name or Path(data).name)
+    click.echo(json.dumps({"measures": card["measures"], "laws": card["laws"]}, indent=2, ensure_ascii=False))
 
 
 def _arguments(_context, _parameter, values: tuple[str, ...]) -> dict[str, object]:

@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# The exact commands that made the bundled models, and the measures on their cards.
+#
+#   bash recipes.sh PHOTOGRAPHS MNIST TEST_PICTURES OUT
+#
+# PHOTOGRAPHS: a folder with the ss03 photographs of BIQ2021 (2,100 from Unsplash); MNIST: mnist.npz with x_train and
+# x_test; TEST_PICTURES: a folder with the 24 Kodak crops. Each run ends in OUT/NAME; about ten minutes each on two cores.
+set -euo pipefail
+photographs=$1 mnist=$2 tests=$3 out=$4
+train() { python -m deconv_core train --out "$out/$1" --name "$1" "${@:2}"; }
+photo=(--data "$photographs" --include 'ss03_*.jpg' --architecture photo --steps-per-epoch 400
+    --note '2,100 photographs from Unsplash (the ss03 part of BIQ2021)')
+
+train grey_denoise "${photo[@]}" --label 'Grey denoiser (for the deconvolution score)' --argument channels=1 \
+    --objective restore --degradations white_noise:3 --epochs 15
+train photo_large "${photo[@]}" --label 'Photographs, large code' --argument code_channels=48 --epochs 15
+train article --data "$mnist" --architecture article --label 'Introductory network (digits)' --note 'MNIST, 60,000 digits'
+train photo_small "${photo[@]}" --label 'Photographs, small code' \
+    --argument code_channels=12 --argument decoder=transposed --epochs 12
+train photo_restore "${photo[@]}" --label 'Photographs, trained to restore' --argument code_channels=48 \
+    --start-from "$out/photo_large/results/photo_large.keras" --learning-rate 1e-3 --epochs 25 \
+    --objective restore --degradations white_noise:1-4.5,jpeg:1-5,gaussian_blur:0.5-3,resampling:1-3
+
+for name in grey_denoise photo_large article photo_small photo_restore; do
+    python -m deconv_core models measure "$out/$name/results/$name.keras" --data "$tests" --data-name 'Kodak, 24 crops'
+done
