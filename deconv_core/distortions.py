@@ -271,7 +271,10 @@ def _luma(pixels: np.ndarray) -> np.ndarray:
 
 
 def _colour_quantisation(pixels: np.ndarray, num_colours: float, generator: np.random.Generator) -> np.ndarray:
-    return _palette(to_uint8(pixels), num_colours)
+    values = to_uint8(pixels)
+    if values.shape[-1] == 3 and not np.ptp(values, axis=-1).any():  # a grey picture in three channels is still grey
+        return np.repeat(_palette(values[..., :1], num_colours), 3, axis=-1)
+    return _palette(values, num_colours)
 
 
 def _palette(values: np.ndarray, num_colours: float) -> np.ndarray:
@@ -396,7 +399,7 @@ DISTORTIONS: dict[str, Distortion] = {
         ),
         Distortion("jpeg", "JPEG", "compression", 95, (60, 36, 22, 14, 8), "quality {0:.0f}", _jpeg, digits=0),
         Distortion(
-            "jpeg2000", "JPEG 2000", "compression", 6, (16, 32, 56, 90, 140), "compression 1 : {0:.0f}", _jpeg2000
+            "jpeg2000", "JPEG 2000", "compression", 6, (16, 32, 50, 75, 110), "compression 1 : {0:.0f}", _jpeg2000
         ),
         Distortion("webp", "WebP", "compression", 95, (70, 45, 25, 10, 0), "quality {0:.1f}", _webp),
         Distortion(
