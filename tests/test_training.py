@@ -1,0 +1,200 @@
+"""The training loop: what it writes, that its seed reproduces, that it resumes, and what it refuses."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from deconv_core.errors import DeconvError, JobError
+from deconv_core.training import TrainSettings, settings_from, train
+
+SMALL = {"width": 8, "deep_width": 8, "blocks": 1, "code_channels": 8}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Twelve smooth pictures and one broken file."""
+    import cv2
+
+    path = tmp_path_factory.mktemp("pictures")
+    rng = np.random.default_rng(0)
+    for number in range(12):
+        noise = cv2.GaussianBlur(rng.random((64, 64, 3)).astype(np.float32), (0, 0), 3)
+        noise = (noise - noise.min()) / (noise.max() - noise.min())
+        Image.fromarray((noise * 255).astype(np.uint8)).save(path / f"{number:02d}.png")
+    (path / "broken.png").write_bytes(b"not a picture")
+    return path
+
+
+@pytest.fixture
+def settings(folder):
+    return TrainSettings(
+        data=str(folder),
+        arguments=SMALL,
+        patch_size=32,
+        batch_size=4,
+        epochs=3,
+        steps_per_epoch=4,
+        name="small",
+        seed=5,
+    )
+
+
+def weights(job):
+    with np.load(job / "results" / "state.npz") as state:
+        return {name: state[name] for name in state.files if name.startswith("weight_")}
+
+
+def test_a_run_leaves_a_model_a_card_a_history_and_its_status(settings, tmp_path):
+    steps = []
+    card = train(settings, tmp_path / "job", command="the command", report=lambda now: steps.append(now.step))
+    assert steps == list(range(1, 13))
+    assert json.loads((tmp_path / "job/status.json").read_text())["state"] == "finished"
+    assert settings_from(json.loads((tmp_path / "job/settings.json").read_text())) == settings
+    history = (tmp_path / "job/results/history.csv").read_text().splitlines()
+    assert history[0] == "epoch,step,loss,psnr,ssim"
+    assert len(history) == 4
+    assert card == json.loads((tmp_path / "job/results/small.json").read_text())
+    assert card["command"] == "the command"
+    assert card["pictures"] == 12
+    assert (card["channels"], card["stride"], card["code_channels"], card["seed"]) == (3, 8, 8, 5)
+    assert card["validation"]["psnr"] == max(float(line.split(",")[3]) for line in history[1:])
+    log = (tmp_path / "job/log.txt").read_text()
+    assert "left out broken.png" in log
+
+
+def test_the_saved_model_gives_the_validation_score_on_its_card(settings, tmp_path):
+    from deconv_core.models.saving import load_model
+    from deconv_core.sources import read_pictures
+    from deconv_core.training import _split, _Validation
+
+    card = train(settings, tmp_path / "job")
+    model = load_model(tmp_path / "job/results/small.keras")
+    _, held_out = _split(read_pictures(settings.data, channels=3), settings.seed)
+    scores = _Validation(model.keras_model, held_out, settings, 8).scores()
+    assert scores["psnr"] == pytest.approx(card["validation"]["psnr"], abs=1e-5)
+
+
+def test_the_same_seed_ends_with_the_same_model_and_another_does_not(settings, tmp_path):
+    first = train(settings, tmp_path / "first")
+    second = train(settings, tmp_path / "second")
+    other = train(replace(settings, seed=6), tmp_path / "other")
+    assert first["validation"]["psnr"] == pytest.approx(second["validation"]["psnr"], abs=1e-5)
+    assert first["validation"]["psnr"] != other["validation"]["psnr"]
+    for name, weight in weights(tmp_path / "first").items():
+        np.testing.assert_allclose(weight, weights(tmp_path / "second")[name], atol=1e-5)
+
+
+def test_a_stopped_run_resumed_ends_as_an_unbroken_one(settings, tmp_path):
+    train(settings, tmp_path / "unbroken")
+
+    def stop(now):
+        if now.step == 6:  # in the middle of the second epoch
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(settings, tmp_path / "broken", report=stop)
+    assert json.loads((tmp_path / "broken/status.json").read_text())["state"] == "stopped"
+    seen = []
+    train(settings, tmp_path / "broken", resume=True, report=lambda now: seen.append(now.step))
+    assert seen[0] == 7
+    for name, weight in weights(tmp_path / "unbroken").items():
+        np.testing.assert_allclose(weight, weights(tmp_path / "broken")[name], atol=1e-5)
+    histories = [
+        np.loadtxt(tmp_path / job / "results/history.csv", delimiter=",", skiprows=1) for job in ("unbroken", "broken")
+    ]
+    np.testing.assert_allclose(*histories, atol=1e-4)
+
+
+def test_restoring_learns_to_take_noise_away(settings, tmp_path):
+    restore = replace(settings, objective="restore", degradations={"white_noise": (4, 4)}, epochs=4, steps_per_epoch=40)
+    card = train(restore, tmp_path / "job")
+    noise_alone = -20 * np.log10(35 / 255)
+    assert card["validation"]["psnr"] > noise_alone + 3
+
+
+def test_the_linear_path_starts_at_the_principal_components(settings, tmp_path):
+    """Before any training the photo network is the projection onto the leading components of 8x8 patches."""
+    from deconv_core.models import architecture
+    from deconv_core.sources import read_pictures
+    from deconv_core.training import _batch_maker, _initialise_linear_path
+
+    pictures = read_pictures(settings.data, channels=3).pictures
+    make = _batch_maker(pictures, settings, 8)
+    model = architecture("photo").build(**(SMALL | {"code_channels": 192}))
+    _initialise_linear_path(model, make, steps=20)
+    batch = make(0)[1]
+    np.testing.assert_allclose(model(batch), batch, atol=1e-4)  # all 192 components: nothing is lost
+    fewer = architecture("photo").build(**SMALL)
+    _initialise_linear_path(fewer, make, steps=20)
+
+    def patches(pictures):
+        return (pictures - 0.5).reshape(-1, 4, 8, 4, 8, 3).transpose(0, 1, 3, 2, 4, 5).reshape(-1, 192)
+
+    seen = np.concatenate([patches(make(2**40 - step)[1]) for step in range(1, 21)]).astype(np.float64)
+    components = np.linalg.eigh(seen.T @ seen)[1][:, -8:]
+    projected = patches(batch) @ components @ components.T
+    np.testing.assert_allclose(patches(np.asarray(fewer(batch))), projected, atol=1e-4)
+
+
+def test_digits_train_the_article_network(tmp_path):
+    from deconv_core.samples import digits
+
+    arrays = (digits(300, seed=0)[..., 0] * 255).round().astype(np.uint8)
+    np.savez(tmp_path / "digits.npz", x_train=arrays[:260], x_test=arrays[260:])
+    settings = TrainSettings(
+        data=str(tmp_path / "digits.npz"), architecture="article", loss="binary_crossentropy",
+        learning_rate=1e-3, batch_size=32, epochs=3, patch_size=28, name="digits",
+    )  # fmt: skip
+    card = train(settings, tmp_path / "job")
+    history = np.loadtxt(tmp_path / "job/results/history.csv", delimiter=",", skiprows=1)
+    assert history[-1, 2] < history[0, 2]
+    assert card["validation"]["images"] == 40
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"loss": "magic"}, "--loss got 'magic'; choose one of charbonnier"),
+        ({"objective": "dream"}, "--objective got 'dream'"),
+        ({"objective": "restore"}, "needs --degradations"),
+        ({"objective": "restore", "degradations": {"rain": (1, 2)}}, "--degradations got 'rain'"),
+        ({"epochs": 0}, "--epochs got 0"),
+        ({"architecture": "vgg"}, "Unknown architecture 'vgg'"),
+    ],
+)
+def test_wrong_settings_are_refused_before_any_work(settings, tmp_path, change, words):
+    with pytest.raises(DeconvError, match=words):
+        train(replace(settings, **change), tmp_path / "job")
+    assert not (tmp_path / "job").exists()
+
+
+def test_a_folder_holds_one_run(settings, tmp_path):
+    with pytest.raises(JobError, match="Nothing to resume"):
+        train(settings, tmp_path / "job", resume=True)
+    train(replace(settings, epochs=1), tmp_path / "job")
+    with pytest.raises(JobError, match="already holds a run"):
+        train(settings, tmp_path / "job")
+
+
+def test_a_loss_that_explodes_ends_the_run_as_failed_and_keeps_the_best_model(settings, tmp_path, monkeypatch):
+    from deconv_core import training
+
+    real = training._batch_maker
+
+    def poisoned(*arguments):
+        make = real(*arguments)
+        return lambda step: tuple(part * np.float32(np.nan if 8 <= step < 2**39 else 1) for part in make(step))
+
+    monkeypatch.setattr(training, "_batch_maker", poisoned)
+    with pytest.raises(JobError, match="loss became nan"):
+        train(settings, tmp_path / "job")
+    assert json.loads((tmp_path / "job/status.json").read_text())["state"] == "failed"
+    assert (tmp_path / "job/results/small.keras").exists()
+
+
+def test_unknown_stored_settings_are_refused():
+    with pytest.raises(JobError, match="colour"):
+        settings_from({"data": "x", "colour": 1})
