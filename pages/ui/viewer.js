@@ -502,7 +502,7 @@ class Viewer {
     } else {
       this.shown.forEach(({ picture }, index) => {
         const text = this.shown.length > 1 ? `${LETTERS[index]}  ${picture.label}` : picture.label;
-        at(text, panes[index].x, panes[index].y);
+        at(text, panes[index].x + inset, panes[index].y);
       });
     }
     const signature = JSON.stringify([names, panes[0].w]);
