@@ -358,12 +358,16 @@ def _decode_by_pillow(image: ImageFile, kind: str, bits: int, notes: list[str]) 
         if kind == "TIFF" and image.tag_v2.get(_PHOTOMETRIC) == 0:
             values = 1.0 - values
         return values, alpha
-    if mode in ("1", "L") and transparency is None:
-        return _unit(np.asarray(image.convert("L"))[..., None], 255), None
-    if mode in ("1", "L", "LA", "La"):
-        values = np.asarray(image.convert("LA") if mode in ("L", "La") else image.convert("L").convert("LA"))
-        if mode == "1":
-            values = np.stack([values[..., 0], np.where(values[..., 0] == (255 if transparency else 0), 0, 255)], -1)
+    if mode in ("1", "L"):
+        values = np.asarray(image.convert("L"))[..., None]
+        alpha = None
+        if isinstance(transparency, int):
+            # The transparent grey is stated in the file's own few bits, the pixels are spread over 8 already.
+            steps = 255 // (2**bits - 1) if kind == "PNG" else 1
+            alpha = (values != transparency * steps).astype(np.float32)
+        return _unit(values, 255), alpha
+    if mode in ("LA", "La"):
+        values = np.asarray(image.convert("LA"))
         return _unit(values[..., :1], 255), _unit(values[..., 1:], 255)
     if mode in ("RGBA", "RGBa", "PA") or transparency is not None:
         values = np.asarray(image.convert("RGBA"))
