@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -56,6 +56,19 @@ BANDS: dict[str, Band] = {
         Band("forms", "large forms", 0.0, 1 / 16),
     )
 }
+
+
+# The parts (band, low, high) that get a transfer of their own. Large forms span several octaves, and a strong blur
+# takes only the smaller ones: one transfer for all would count the difference as added.
+_PARTS = (
+    ("fine", 1 / 4, 1.0),
+    ("detail", 1 / 8, 1 / 4),
+    ("shapes", 1 / 16, 1 / 8),
+    ("forms", 1 / 32, 1 / 16),
+    ("forms", 0.0, 1 / 32),
+)
+# A patch holds so little of slower waves than this that a transfer could be fitted to noise: four patches are joined.
+_FEW_WAVES = 1 / 16
 
 
 def power_spectrum(image: np.ndarray, *, window: bool = True) -> np.ndarray:
@@ -194,9 +207,10 @@ def transfer_ratio(reference: np.ndarray, candidate: np.ndarray, *, num_bins: in
 def band_energies(reference: np.ndarray, candidate: np.ndarray) -> pd.DataFrame:
     """Energy of each band in both pictures, and the error split into what was lost, boosted and added.
 
-    In every patch (about 32 pixels) and band, the candidate is fitted as `transfer * reference + rest`. The rest is
-    `added` (noise, blocks, ringing); the missing part of the reference is `lost` where the transfer is below 1 and
-    `boosted` where it is above (sharpening, more contrast). The three add up to the error. The mean is left out.
+    In every patch (16 pixels; 32 for large forms) and band, the candidate is fitted as `transfer * reference + rest`.
+    The rest is `added` (noise, blocks, ringing); the missing part of the reference is `lost` where the transfer is
+    below 1 and `boosted` where it is above (sharpening, more contrast). The three add up to the error. The mean is
+    left out.
 
     Args:
         reference: Picture, shape (H, W) or (H, W, C); colours are averaged over channels.
@@ -224,7 +238,10 @@ def band_energies(reference: np.ndarray, candidate: np.ndarray) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class BandMap:
-    """Energies of one band in each patch (rows, columns): mean squares per pixel. Lost + boosted + added = error."""
+    """Energies of one band in each patch (rows, columns): mean squares per pixel.
+
+    Lost + boosted + added = error; `kept` is the reference's energy that is still in the candidate.
+    """
 
     reference: np.ndarray
     candidate: np.ndarray
@@ -232,11 +249,11 @@ class BandMap:
     lost: np.ndarray
     boosted: np.ndarray
     added: np.ndarray
-    transfer: np.ndarray
+    kept: np.ndarray
 
 
 def band_maps(reference: np.ndarray, candidate: np.ndarray) -> dict[str, BandMap]:
-    """Band energies of two single-channel pictures in a grid of patches whose counts are multiples of three.
+    """Band energies of two single-channel pictures in a grid of patches, as in `patch_grid`.
 
     Args:
         reference: Picture, shape (H, W), at least 8 pixels each way.
@@ -245,39 +262,40 @@ def band_maps(reference: np.ndarray, candidate: np.ndarray) -> dict[str, BandMap
     Returns:
         Band key -> energies per patch. A band that a small picture cannot hold has zeros.
     """
+    grid = patch_grid(*reference.shape)
+    parts: dict[str, list[BandMap]] = {key: [] for key in BANDS}
+    for (key, low, _), x, y in zip(_PARTS, _split(reference, grid), _split(candidate, grid), strict=True):
+        parts[key].append(_fit(x, y, grid, low))
+    names = [field.name for field in fields(BandMap)]
+    return {key: BandMap(*(sum(getattr(fit, name) for fit in fits) for name in names)) for key, fits in parts.items()}
+
+
+def _fit(x: np.ndarray, y: np.ndarray, grid: tuple[int, int], low: float) -> BandMap:
+    """Energies of one part of both pictures, and those of the error, per patch."""
     import cv2
 
-    height, width = reference.shape
-    grid = patch_grid(height, width)
-    maps = {}
-    pictures = zip(BANDS, _split_bands(reference, grid), _split_bands(candidate, grid), strict=True)
-    for key, x, y in pictures:
-        products = cv2.merge([x * x, x * y, y * y])
-        own, cross, other = cv2.split(cv2.resize(products, grid[::-1], interpolation=cv2.INTER_AREA).astype(np.float64))
-        known = own > _FLOOR
-        transfer = np.where(known, cross / np.where(known, own, 1.0), 0.0)
-        error = np.maximum(own - 2 * cross + other, 0.0)
-        explained = (1 - transfer) ** 2 * own
-        added = np.maximum(error - explained, 0.0)
-        maps[key] = BandMap(
-            reference=own,
-            candidate=other,
-            error=error,
-            lost=np.where(transfer < 1, np.minimum(explained, error), 0.0),
-            boosted=np.where(transfer < 1, 0.0, np.minimum(explained, error)),
-            added=added,
-            transfer=transfer,
-        )
-    return maps
+    if low < _FEW_WAVES:
+        rows, columns = (patches // 2 for patches in grid)
+        halved = _fit(x, y, (rows, columns), _FEW_WAVES)
+        return BandMap(*(np.kron(getattr(halved, field.name), np.ones((2, 2))) for field in fields(BandMap)))
+    products = cv2.merge([x * x, x * y, y * y])
+    own, cross, other = cv2.split(cv2.resize(products, grid[::-1], interpolation=cv2.INTER_AREA).astype(np.float64))
+    known = own > _FLOOR
+    transfer = np.where(known, cross / np.where(known, own, 1.0), 0.0)
+    error = np.maximum(own - 2 * cross + other, 0.0)
+    explained = np.minimum((1 - transfer) ** 2 * own, error)
+    lost, boosted = np.where(transfer < 1, explained, 0.0), np.where(transfer < 1, 0.0, explained)
+    return BandMap(own, other, error, lost, boosted, error - explained, np.clip(transfer, 0, 1) ** 2 * own)
 
 
 def patch_grid(height: int, width: int) -> tuple[int, int]:
-    """Rows and columns of patches: about 32 pixels each, 3 to 48 of them, a multiple of three each way."""
-    return tuple(3 * min(16, max(1, round(side / 96))) for side in (height, width))  # type: ignore[return-value]
+    """Rows and columns of patches: about 16 pixels each, 6 to 96 of them, a multiple of six each way."""
+    rows, columns = (6 * min(16, max(1, round(side / 96))) for side in (height, width))
+    return rows, columns
 
 
-def _split_bands(plane: np.ndarray, grid: tuple[int, int]) -> list[np.ndarray]:
-    """The picture's part in each band, coarse bands on coarser grids (their mean squares are those of the full size).
+def _split(plane: np.ndarray, grid: tuple[int, int]) -> list[np.ndarray]:
+    """The picture in each of `_PARTS`, coarse ones on coarser grids with the mean squares of the full size.
 
     The cosine transform continues a picture by its mirror image, so borders make no false frequencies; its lowest
     coefficients alone give the same picture on fewer pixels.
@@ -290,14 +308,14 @@ def _split_bands(plane: np.ndarray, grid: tuple[int, int]) -> list[np.ndarray]:
     squared = (np.arange(height, dtype=np.float32)[:, None] / (2 * height)) ** 2
     squared = squared + (np.arange(width, dtype=np.float32)[None, :] / (2 * width)) ** 2
     parts = []
-    for band in BANDS.values():
+    for _, low, high in _PARTS:
         # Pooling into patches needs at least two pixels per patch.
         rows, columns = (
-            min(side, max(math.ceil(2 * side * band.high), 2 * patches))
+            min(side, max(math.ceil(2 * side * high), 2 * patches))
             for side, patches in zip((height, width), grid, strict=True)
         )
         radius = squared[:rows, :columns]
-        kept = coefficients[:rows, :columns] * ((radius >= band.low**2) & (radius < band.high**2))
+        kept = coefficients[:rows, :columns] * ((radius >= low**2) & (radius < high**2))
         kept *= np.float32(math.sqrt(rows * columns / (height * width)))
         parts.append(idctn(kept, norm="ortho", overwrite_x=True))
     return parts
