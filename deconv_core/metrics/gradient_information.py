@@ -74,7 +74,8 @@ def to_score(d: float) -> float:
 
 def gradient_error(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """1 - gradient similarity of two full-size grey planes, float32 at full size."""
-    error = (1 - _gradient_similarity(halve(x), halve(y))).astype(np.float32)
+    # Rounding may lift a similarity above 1 by a hair.
+    error = np.maximum(0, 1 - _gradient_similarity(halve(x), halve(y))).astype(np.float32)
     return cv2.resize(error, x.shape[::-1], interpolation=cv2.INTER_LINEAR)
 
 

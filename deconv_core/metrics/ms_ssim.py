@@ -73,7 +73,7 @@ def map_over_scales(x: np.ndarray, y: np.ndarray) -> np.ndarray:
         part = similarity if scale == len(WEIGHTS) - 1 else structure
         local = to_full_size(np.maximum(part, 0) ** np.float32(weight), *x.shape)
         value *= local.repeat(2**scale, axis=0).repeat(2**scale, axis=1)[:height, :width]
-    return 1 - value
+    return np.maximum(0, 1 - value)
 
 
 def _even(plane: np.ndarray) -> np.ndarray:

@@ -72,8 +72,8 @@ def mean_ssim(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def ssim_error(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """1 - local SSIM of two planes, float32 (H, W)."""
-    return to_full_size(1 - local_ssim(x, y)[0], *x.shape)
+    """1 - local SSIM of two planes, float32 (H, W); rounding above 1 counts as no error."""
+    return to_full_size(np.maximum(0, 1 - local_ssim(x, y)[0]), *x.shape)
 
 
 def _tile_ssim(x: np.ndarray, y: np.ndarray, similarity: np.ndarray, structure: np.ndarray) -> None:

@@ -46,7 +46,7 @@ def _mean(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def _error(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return to_full_size(1 - _local(x, y), *x.shape)
+    return to_full_size(np.maximum(0, 1 - _local(x, y)), *x.shape)
 
 
 def _local(x: np.ndarray, y: np.ndarray) -> np.ndarray:
