@@ -82,7 +82,17 @@ def test_model_without_stride_has_nothing_to_repeat():
 
 def test_small_or_flat_input_is_refused():
     model = SimpleNamespace(stride=8, reconstruct=lambda batch: batch)
-    with pytest.raises(ImageError, match="at least 144x144 pixels for stride 8; got \\(96, 200\\)"):
-        checkerboard(model, np.zeros((1, 96, 200, 3), np.float32))
+    with pytest.raises(ImageError, match="at least 80x80 pixels for stride 8; got \\(79, 200\\)"):
+        checkerboard(model, np.zeros((1, 79, 200, 3), np.float32))
     with pytest.raises(ImageError, match="needs pictures as \\(N, H, W, channels\\); got \\(200, 200, 3\\)"):
         checkerboard(model, np.zeros((200, 200, 3), np.float32))
+
+
+def test_pattern_is_found_in_the_smallest_pictures():
+    rng = np.random.default_rng(2)
+    images = np.zeros((50, 28, 28, 1), np.float32)
+    error = rng.normal(0, 0.01, images.shape) + wave(28, 2, 0.003 / np.sqrt(2))
+    report = checkerboard(
+        SimpleNamespace(stride=2, reconstruct=lambda batch: (batch + error).astype(np.float32)), images
+    )
+    assert report["shares"][2] == pytest.approx(100 * 0.3 / np.sqrt(1.09), rel=0.05)

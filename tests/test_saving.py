@@ -26,6 +26,7 @@ from deconv_core.models.saving import (
     load_model,
     read_card,
     save_model,
+    update_card,
     verify_file,
 )
 
@@ -114,6 +115,19 @@ def test_card_is_filled_from_the_file(made):
     assert card["bytes"] == path.stat().st_size
     assert set(card["versions"]) == {"python", "tensorflow", "keras"}
     assert sorted(file.name for file in path.parent.iterdir()) == ["small.json", "small.keras"]
+
+
+def test_card_is_updated_and_the_model_follows(made, tmp_path):
+    path = tmp_path / "small.keras"
+    card = save_model(made[0], path, {"channels": 3, "stride": 4})
+    before = load_model(path)
+    assert update_card(path, laws={"recon": {"passed": True}}) == {**card, "laws": {"recon": {"passed": True}}}
+    assert load_model(path) is not before
+    assert load_model(path).card["laws"] == {"recon": {"passed": True}}
+    with pytest.raises(ModelError, match="takes digest from its file"):
+        update_card(path, digest="0")
+    with pytest.raises(ModelError, match="cannot be written as JSON"):
+        update_card(path, measures={"psnr": float("inf")})
 
 
 def test_same_weights_give_the_same_bytes_without_the_optimiser(made, tmp_path):

@@ -17,7 +17,7 @@ import numpy as np
 from deconv_core.errors import ImageError
 
 NEIGHBOURS = 3  # frequencies on each side of a line that tell what would stand there without a pattern
-SMALLEST_BLOCKS = 16  # across the picture, so that lines stand 16 frequencies apart and their neighbours do not meet
+SMALLEST_BLOCKS = 2 * NEIGHBOURS + 2  # across the picture: lines stand so many frequencies apart
 SIGNIFICANT = 3.0  # standard deviations of the neighbours' mean power
 VISIBLE_PER_CENT = 5.0  # of the error's deviation; below it the pattern drowns in the rest of the error
 
@@ -29,7 +29,7 @@ def checkerboard(model: Any, images: np.ndarray) -> dict[str, Any]:
 
     Args:
         model: Anything with `reconstruct(batch)` and `stride`, such as a `Reconstructor`.
-        images: float32, shape (N, H, W, channels), values in [0, 1]; H and W at least 18 times the stride.
+        images: float32, shape (N, H, W, channels), values in [0, 1]; H and W at least 10 times the stride.
 
     Returns:
         `shares`: period in pixels -> share in per cent of the error's standard deviation; `floors`: period -> what this

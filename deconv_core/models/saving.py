@@ -48,6 +48,7 @@ __all__ = [
     "load_model",
     "read_card",
     "save_model",
+    "update_card",
     "verify_file",
 ]
 
@@ -143,23 +144,53 @@ def _publish(file: Path, path: Path, card: Mapping[str, Any]) -> dict[str, Any]:
         "bytes": report["bytes"],
         "parameters": report["parameters"],
     }
-    try:
-        text = json.dumps(done, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    except (TypeError, ValueError) as error:
-        raise ModelError(
-            f"The card of '{path.stem}' cannot be written as JSON ({error}); give plain, finite values."
-        ) from error
+    text = _card_text(path.stem, done)
     new_model = path.with_name(f".{path.name}.new")
-    new_card = path.with_name(f".{path.stem}.json.new")
     try:
         shutil.copyfile(file, new_model)
-        new_card.write_text(text, encoding="utf-8")
         new_model.replace(path)
-        new_card.replace(path.with_suffix(".json"))
     finally:
         new_model.unlink(missing_ok=True)
-        new_card.unlink(missing_ok=True)
+    _write_card(path, text)
     return done
+
+
+def update_card(name_or_path: str | Path, **facts: Any) -> dict[str, Any]:
+    """Add to a model's card, or replace there, what was found out after saving (`measures`, `laws`, ...).
+
+    Returns:
+        The new card, as it reads back from the file.
+
+    Raises:
+        ModelError: No such model, a fact that belongs to the file (`name`, `digest`, `bytes`, `parameters`), or one
+            that is no JSON.
+    """
+    path = _locate(name_or_path)
+    fixed = sorted({"name", "digest", "bytes", "parameters"} & set(facts))
+    if fixed:
+        raise ModelError(
+            f"The card of '{path.stem}' takes {', '.join(fixed)} from its file; save the model again instead."
+        )
+    _write_card(path, _card_text(path.stem, {**read_card(path), **facts}))
+    return read_card(path)
+
+
+def _card_text(name: str, card: Mapping[str, Any]) -> str:
+    try:
+        return json.dumps(card, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    except (TypeError, ValueError) as error:
+        raise ModelError(
+            f"The card of '{name}' cannot be written as JSON ({error}); give plain, finite values."
+        ) from error
+
+
+def _write_card(path: Path, text: str) -> None:
+    new = path.with_name(f".{path.stem}.json.new")
+    try:
+        new.write_text(text, encoding="utf-8")
+        new.replace(path.with_suffix(".json"))
+    finally:
+        new.unlink(missing_ok=True)
 
 
 # ---------------------------------------------------------------------------------------------------- find and load
