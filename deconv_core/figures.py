@@ -1,0 +1,619 @@
+"""Tables to plotly figures, for pages and reports: curves, scatter plots, spectra, drawings; colours of error maps.
+
+Figures carry no background and no font colour, so a page's light or dark theme shows through. Data colours are those of
+Okabe and Ito (2008), told apart by colour-blind readers; lines differ in dashes and points in shapes as well.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from deconv_core.errors import DeconvError
+from deconv_core.spectrum import BANDS
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+
+# Okabe and Ito's palette without black (lost on a dark page) and with yellow last (weak on a light one).
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999", "#F0E442")
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "star", "pentagon", "hexagon")
+
+# Ten colours of matplotlib's perceptually uniform maps (van der Walt and Smith 2015), dark to light; colours between
+# them are mixed.
+PALETTES: dict[str, tuple[str, ...]] = {
+    "inferno": (
+        *("#000004", "#1b0c41", "#4a0c6b", "#781c6d", "#a52c60"),
+        *("#cf4446", "#ed6925", "#fb9b06", "#f7d13d", "#fcffa4"),
+    ),
+    "viridis": (
+        *("#440154", "#482878", "#3e4989", "#31688e", "#26828e"),
+        *("#1f9e89", "#35b779", "#6ece58", "#b5de2b", "#fde725"),
+    ),
+}
+_NO_VALUE = (128, 128, 128)  # grey: a colour that neither palette holds
+_GRID = "rgba(128, 128, 128, 0.3)"
+_NEUTRAL = "#888888"
+# Decibels: half the error of the best pair that is not identical.
+_INFINITE_STEP = 6.0
+# A rise of a normalised score smaller than this cannot be seen in the plot and is not marked.
+_BROKEN = 1e-3
+IMAGE_FORMATS = ("svg", "png")
+
+
+# Curves and scatter plots
+
+
+def severity_curves(frame: pd.DataFrame, *, metrics: Mapping[str, Any] | None = None) -> go.Figure:
+    """Every metric against the severity of one distortion, on one scale: 1 is identical, 0 the worst of the ladder.
+
+    Where a metric finds a stronger distortion better than the milder one before it, the point gets a cross.
+
+    Args:
+        frame: One row per metric and severity: columns `metric` (key), `severity`, `value`. Rows without a value are
+            left out.
+        metrics: Key -> object with `label`, `unit`, `higher_is_better`, `identity`; by default `METRICS`. How
+            identities that are None or infinite count: `normalise`.
+
+    Returns:
+        The figure. Hovering shows the measured value with its unit.
+
+    Raises:
+        DeconvError: A column is missing.
+    """
+    import plotly.graph_objects as go
+
+    _check_columns(frame, ("metric", "severity", "value"), "Severity curves")
+    table = _metrics(metrics)
+    figure = go.Figure()
+    crosses_x: list[float] = []
+    crosses_y: list[float] = []
+    crosses_text: list[str] = []
+    for number, (key, rows) in enumerate(frame.dropna(subset=["value"]).groupby("metric", sort=False)):
+        rows = rows.sort_values("severity")
+        label, unit, higher, identity = _facts(str(key), table)
+        values = rows["value"].to_numpy(float)
+        normalised = normalise(values, identity=identity, higher_is_better=higher)
+        severity = rows["severity"].to_numpy(float)
+        figure.add_trace(
+            go.Scatter(
+                x=severity,
+                y=normalised,
+                name=label,
+                mode="lines+markers",
+                line={"color": COLOURS[number % len(COLOURS)], "dash": DASHES[number // len(COLOURS) % len(DASHES)]},
+                marker={"size": 6, "symbol": SYMBOLS[number % len(SYMBOLS)]},
+                text=[f"{value:.4g} {unit}".strip() if math.isfinite(value) else "identical" for value in values],
+                hovertemplate=f"{label}: %{{text}}<extra></extra>",
+            )
+        )
+        for place in broken_order(normalised):
+            crosses_x.append(severity[place])
+            crosses_y.append(normalised[place])
+            crosses_text.append(f"{label}: better than at severity {severity[place - 1]:g}")
+    if crosses_x:
+        figure.add_trace(
+            go.Scatter(
+                x=crosses_x,
+                y=crosses_y,
+                name="order broken: better than at a milder severity",
+                mode="markers",
+                marker={"symbol": "x-thin", "size": 13, "color": _NEUTRAL, "line": {"width": 3, "color": _NEUTRAL}},
+                text=crosses_text,
+                hovertemplate="%{text}<extra></extra>",
+            )
+        )
+    figure.update_xaxes(title="severity (0 is unchanged)")
+    figure.update_yaxes(title="score, 1 identical, 0 worst here<br>(higher is better)")
+    return _finish(figure, height=420)
+
+
+def normalise(values: np.ndarray, *, identity: float | None, higher_is_better: bool) -> np.ndarray:
+    """Scores of one ladder on a scale where the identity is 1 and the worst value 0.
+
+    Args:
+        values: Scores along the ladder, mildest first, shape (K,).
+        identity: Score of identical pictures; where it is None, the first value. An infinite one, as PSNR has, counts
+            as 6 dB (half the error) better than the best finite value.
+        higher_is_better: Direction of the score.
+
+    Returns:
+        float64 array (K,); ones when nothing changes. Values above 1 beat the identity.
+
+    Example:
+        >>> normalise(np.array([40.0, 30.0, 20.0]), identity=60.0, higher_is_better=True)
+        array([0.5 , 0.25, 0.  ])
+    """
+    values = np.asarray(values, float)
+    finite = values[np.isfinite(values)]
+    if finite.size == 0:
+        return np.ones_like(values)
+    if identity is None:
+        best = finite[0]
+    elif math.isfinite(identity):
+        best = float(identity)
+    else:
+        best = finite.max() + _INFINITE_STEP if higher_is_better else finite.min() - _INFINITE_STEP
+    worst = finite.min() if higher_is_better else finite.max()
+    if best == worst:
+        return np.ones_like(values)
+    return (np.where(np.isfinite(values), values, best) - worst) / (best - worst)
+
+
+def broken_order(normalised: np.ndarray) -> list[int]:
+    """Places where a normalised score is better than at the step before."""
+    return [int(place) + 1 for place in np.flatnonzero(np.diff(normalised) > _BROKEN)]
+
+
+def score_scatter(
+    frame: pd.DataFrame,
+    x: str,
+    y: str,
+    *,
+    colour: str = "distortion",
+    labels: Mapping[str, str] | None = None,
+    metrics: Mapping[str, Any] | None = None,
+) -> go.Figure:
+    """One score against another, one point per row.
+
+    Args:
+        frame: Columns `x`, `y` and `colour`; with a column `severity`, stronger distortions get larger points.
+        x: Metric key of the horizontal axis.
+        y: Metric key of the vertical axis.
+        colour: Column whose values are told apart by colour and shape.
+        labels: Words for those values, such as key -> label of a distortion.
+        metrics: As in `severity_curves`.
+
+    Returns:
+        The figure; axis titles carry unit and direction.
+
+    Raises:
+        DeconvError: A column is missing.
+    """
+    import plotly.graph_objects as go
+
+    _check_columns(frame, (x, y, colour), "A scatter of scores")
+    table = _metrics(metrics)
+    (label_x, unit_x, _, _), (label_y, unit_y, _, _) = _facts(x, table), _facts(y, table)
+    figure = go.Figure()
+    for number, (group, rows) in enumerate(frame.dropna(subset=[x, y]).groupby(colour, sort=False)):
+        name = (labels or {}).get(group, str(group).replace("_", " "))
+        hover = [name, f"{label_x}: %{{x:.4g}} {unit_x}".strip(), f"{label_y}: %{{y:.4g}} {unit_y}".strip()]
+        size: float | np.ndarray = 8
+        severity = None
+        if "severity" in rows:
+            severity = rows["severity"].to_numpy(float)
+            size = 6 + 1.6 * np.clip(severity, 0, 5)
+            hover.append("severity %{customdata:g}")
+        figure.add_trace(
+            go.Scatter(
+                x=rows[x].to_numpy(float),
+                y=rows[y].to_numpy(float),
+                name=name,
+                mode="markers",
+                marker={
+                    "color": COLOURS[number % len(COLOURS)],
+                    "symbol": SYMBOLS[(number + number // len(COLOURS)) % len(SYMBOLS)],
+                    "size": size,
+                    "opacity": 0.85,
+                },
+                customdata=severity,
+                hovertemplate="<br>".join(hover) + "<extra></extra>",
+            )
+        )
+    figure.update_xaxes(title=axis_title(x, metrics=table))
+    figure.update_yaxes(title=axis_title(y, metrics=table))
+    figure.update_layout(hovermode="closest")
+    return _finish(figure, height=480)
+
+
+def axis_title(key: str, *, metrics: Mapping[str, Any] | None = None) -> str:
+    """Label, unit and direction of a metric: "PSNR (dB), higher is better"."""
+    label, unit, higher, _ = _facts(key, _metrics(metrics))
+    return f"{label}{f' ({unit})' if unit else ''}, {'higher' if higher else 'lower'} is better"
+
+
+# Spectra
+
+
+def spectrum_figure(spectra: pd.DataFrame) -> go.Figure:
+    """Power by frequency of several pictures, with the named bands shaded.
+
+    Args:
+        spectra: As from `spectrum.radial_spectra`: columns `picture`, `frequency`, `power_db`.
+
+    Returns:
+        The figure; the frequency axis is logarithmic, so every octave is equally wide.
+
+    Raises:
+        DeconvError: A column is missing.
+    """
+    import plotly.graph_objects as go
+
+    _check_columns(spectra, ("picture", "frequency", "power_db"), "A plot of spectra")
+    figure = go.Figure()
+    for number, (name, rows) in enumerate(spectra.groupby("picture", sort=False)):
+        rows = rows[rows["frequency"] <= 0.5]  # beyond it only diagonals are left
+        figure.add_trace(_line(str(name), rows["frequency"], rows["power_db"], number, "%{y:.1f} dB"))
+    figure.update_yaxes(title="power per square cycle per pixel (dB)")
+    return _frequency_axis(figure)
+
+
+def transfer_figure(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
+    """How much of each frequency was kept, one line per picture.
+
+    Args:
+        tables: Name -> table from `spectrum.transfer_ratio` (columns `frequency`, `transfer`).
+
+    Returns:
+        The figure: 1 is kept, 0 is lost, above 1 is amplified.
+
+    Raises:
+        DeconvError: A column is missing.
+    """
+    import plotly.graph_objects as go
+
+    figure = go.Figure()
+    for number, (name, table) in enumerate(tables.items()):
+        _check_columns(table, ("frequency", "transfer"), "A plot of transfer")
+        rows = table[(table["frequency"] <= 0.5) & table["transfer"].notna()]
+        figure.add_trace(_line(name, rows["frequency"], rows["transfer"], number, "%{y:.2f} kept"))
+    figure.update_yaxes(title="share kept (1 all, 0 lost;<br>nearer to 1 is better)", rangemode="tozero")
+    return _frequency_axis(figure)
+
+
+def spectrum_2d(log_power: np.ndarray, *, low: float | None = None, high: float | None = None) -> go.Figure:
+    """The two-dimensional spectrum as a picture, zero frequency in the middle.
+
+    Args:
+        log_power: Decibels, shape (H, W), as from `spectrum.log_power_spectrum`. Large ones are averaged to 256 pixels.
+        low: Decibels of the darkest colour; by default the lowest hundredth of the values.
+        high: Decibels of the lightest colour; by default the largest value. Give both to compare pictures.
+
+    Returns:
+        The figure, with a colour scale in decibels.
+    """
+    import cv2
+    import plotly.graph_objects as go
+
+    values = np.asarray(log_power, np.float32)
+    if values.ndim != 2:
+        raise DeconvError(f"A two-dimensional spectrum needs one plane (H, W); got the shape {np.shape(log_power)}.")
+    height, width = values.shape
+    rows, columns = min(height, 256), min(width, 256)
+    shown = (
+        cv2.resize(values, (columns, rows), interpolation=cv2.INTER_AREA) if (rows, columns) != values.shape else values
+    )
+    figure = go.Figure(
+        go.Heatmap(
+            z=np.round(shown, 1),
+            # The middles of the averaged cells; frequency 0 lies at index side // 2 of the full plane.
+            x=_cells(width, columns),
+            y=_cells(height, rows),
+            zmin=float(np.quantile(values, 0.01)) if low is None else low,
+            zmax=float(values.max()) if high is None else high,
+            colorscale=[[place / 9, colour] for place, colour in enumerate(PALETTES["viridis"])],
+            colorbar={"title": {"text": "power (dB)", "side": "right"}, "thickness": 12},
+            hovertemplate="across %{x:.3f}, down %{y:.3f} cycles per pixel: %{z:.1f} dB<extra></extra>",
+        )
+    )
+    figure.update_xaxes(title="frequency across (cycles per pixel)", constrain="domain")
+    figure.update_yaxes(
+        title="frequency down (cycles per pixel)", autorange="reversed", scaleanchor="x", constrain="domain"
+    )
+    return _finish(figure, height=420)
+
+
+def _cells(side: int, count: int) -> np.ndarray:
+    return np.round(((np.arange(count) + 0.5) * side / count - 0.5 - side // 2) / side, 4)
+
+
+def _line(name: str, x: pd.Series, y: pd.Series, number: int, value: str) -> go.Scatter:
+    import plotly.graph_objects as go
+
+    return go.Scatter(
+        x=x.to_numpy(float),
+        y=y.to_numpy(float),
+        name=name,
+        mode="lines",
+        line={"color": COLOURS[number % len(COLOURS)], "dash": DASHES[number % len(DASHES)], "width": 2},
+        customdata=1 / x.to_numpy(float),
+        hovertemplate=f"{name}, period %{{customdata:.1f}} px: {value}<extra></extra>",
+    )
+
+
+def _frequency_axis(figure: go.Figure) -> go.Figure:
+    """A logarithmic frequency axis with periods and shaded bands."""
+    lowest = min((float(np.min(trace.x)) for trace in figure.data if len(trace.x)), default=1 / 64)
+    # Larger periods hold too few waves to be measured, and a phone has no room for them.
+    start = max(1 / 128, min(lowest, 1 / 32))
+    ticks = [1 / period for period in (128, 64, 32, 16, 8, 4, 2) if 1 / period >= start]
+    for number, band in enumerate(BANDS.values()):
+        low, high = max(band.low, start), min(band.high, 0.5)
+        if number % 2 == 0:
+            figure.add_vrect(x0=low, x1=high, fillcolor="rgba(128, 128, 128, 0.13)", line_width=0, layer="below")
+        figure.add_annotation(
+            x=(math.log10(low) + math.log10(high)) / 2,  # annotations on a logarithmic axis count in powers of ten
+            xref="x",
+            y=1.0,
+            yref="paper",
+            yanchor="bottom",
+            text=band.name.replace(" ", "<br>"),
+            showarrow=False,
+            font={"size": 11},
+        )
+    figure.update_xaxes(
+        title="frequency (cycles per pixel) and period",
+        type="log",
+        range=[math.log10(start * 0.93), math.log10(0.5 * 1.05)],
+        tickvals=ticks,
+        ticktext=[f"{tick:.2g}<br>{1 / tick:.0f} px" for tick in ticks],
+        tickangle=0,
+    )
+    _finish(figure, height=400)
+    figure.update_layout(margin_t=48)
+    return figure
+
+
+# Error maps
+
+
+def colour_map(error: np.ndarray, low: float, high: float, palette: str = "inferno") -> np.ndarray:
+    """Colours of an error map on a fixed scale, so that maps can be compared.
+
+    Args:
+        error: Map, shape (H, W).
+        low: Value of the darkest colour; smaller ones get it too.
+        high: Value of the lightest colour; larger ones get it too.
+        palette: "inferno" or "viridis".
+
+    Returns:
+        uint8 RGB, shape (H, W, 3). Values that are not numbers are mid-grey.
+
+    Raises:
+        DeconvError: Not one plane, an unknown palette, or low not below high.
+    """
+    values = np.asarray(error, np.float32)
+    if values.ndim != 2:
+        raise DeconvError(
+            f"An error map needs one plane (H, W); got the shape {np.shape(error)}. Take one picture's map."
+        )
+    if not low < high:
+        raise DeconvError(f"An error map's scale got low={low} and high={high}; low must be below high.")
+    table = _lookup(palette)
+    unknown = np.isnan(values)
+    index = (values - np.float32(low)) * np.float32(255 / (high - low)) + np.float32(0.5)
+    index = np.clip(np.nan_to_num(index, copy=False) if unknown.any() else index, 0, 255).astype(np.uint8)
+    colours = np.take(table, index, axis=0)
+    if unknown.any():
+        colours[unknown] = _NO_VALUE
+    return colours
+
+
+def map_legend(low: float, high: float, unit: str = "", palette: str = "inferno") -> dict[str, Any]:
+    """What a legend of `colour_map` shows: low, high, unit, colours (ten, dark to light) and css (their gradient).
+
+    Raises:
+        DeconvError: An unknown palette.
+    """
+    colours = list(_palette(palette))
+    css = f"linear-gradient(to right, {', '.join(colours)})"
+    return {"low": float(low), "high": float(high), "unit": unit, "colours": colours, "css": css}
+
+
+def _palette(palette: str) -> tuple[str, ...]:
+    if palette not in PALETTES:
+        raise DeconvError(f"Unknown palette '{palette}'; choose one of {', '.join(PALETTES)}.")
+    return PALETTES[palette]
+
+
+def _lookup(palette: str) -> np.ndarray:
+    stops = np.array(
+        [[int(colour[place : place + 2], 16) for place in (1, 3, 5)] for colour in _palette(palette)], float
+    )
+    places = np.linspace(0, len(stops) - 1, 256)
+    table = np.stack([np.interp(places, np.arange(len(stops)), stops[:, channel]) for channel in range(3)], axis=1)
+    return np.rint(table).astype(np.uint8)
+
+
+# Networks
+
+
+def architecture_figure(layers: Sequence[Mapping[str, Any]]) -> go.Figure:
+    """A network as blocks from picture to code to picture: as tall as the feature maps, as wide as they have channels.
+
+    Neighbouring layers of one shape are drawn as one block; hovering lists them. Layers whose name begins with
+    "linear" (a path beside the main one) are drawn below.
+
+    Args:
+        layers: In order, each with `name`, `kind` (such as "Conv2D") and `shape` (height, width, channels) for a
+            picture of 512 x 512, say. One of them is named "code".
+
+    Returns:
+        The figure.
+
+    Raises:
+        DeconvError: No layer is named "code", or a layer lacks a field.
+    """
+    import plotly.graph_objects as go
+
+    stages = _stages(layers)
+    code = next(number for number, stage in enumerate(stages) if stage["role"] == "code")
+    tallest = max(stage["shape"][0] for stage in stages)
+    widest = max(stage["shape"][2] for stage in stages)
+    x = 0.0
+    for stage in stages:
+        # Square roots: 512 and 8 pixels, 3 and 512 channels both stay visible.
+        stage["tall"] = math.sqrt(stage["shape"][0] / tallest)
+        stage["wide"] = 0.35 + 0.9 * math.sqrt(stage["shape"][2] / widest)
+        if stage["beside"]:
+            # Below the gap where the path leaves the main one; it takes no place there.
+            stage["x"] = x - 0.125
+            stage["tall"] *= 0.5
+            stage["base"] = -0.6 - stage["tall"]
+        else:
+            stage["x"] = x + stage["wide"] / 2
+            stage["base"] = -stage["tall"] / 2
+            x += stage["wide"] + 0.25
+    figure = go.Figure()
+    roles = {
+        "picture": ("picture", "#999999"),
+        "encoder": ("encoder", "#0072B2"),
+        "code": ("code", "#D55E00"),
+        "decoder": ("decoder", "#009E73"),
+    }
+    for role, (words, colour) in roles.items():
+        chosen = [stage for stage in stages if stage["role"] == role]
+        figure.add_trace(
+            go.Bar(
+                x=[stage["x"] for stage in chosen],
+                y=[stage["tall"] for stage in chosen],
+                base=[stage["base"] for stage in chosen],
+                width=[stage["wide"] for stage in chosen],
+                name=words,
+                marker={"color": colour, "line": {"width": 2 if role == "code" else 0, "color": _NEUTRAL}},
+                hovertext=[_stage_words(stage) for stage in chosen],
+                hovertemplate="%{hovertext}<extra></extra>",
+            )
+        )
+    top = 0.5
+    for number, anchor in ((0, "left"), (code, "center"), (len(stages) - 1, "right")):
+        stage = stages[number]
+        edge = {"left": -1, "center": 0, "right": 1}[anchor] * stage["wide"] / 2
+        figure.add_annotation(
+            x=stage["x"] + edge,
+            y=stage["base"] + stage["tall"] if number == code else top,
+            text=f"<b>code</b><br>{_shape_words(stage)}" if number == code else _shape_words(stage),
+            showarrow=False,
+            xanchor=anchor,
+            yanchor="bottom",
+            font={"size": 12},
+        )
+    figure.update_xaxes(
+        title="picture → encoder → code → decoder → picture<br>block height: pixels, width: channels (square roots)",
+        showticklabels=False,
+        showgrid=False,
+        zeroline=False,
+        fixedrange=True,
+    )
+    lowest = min(stage["base"] for stage in stages)
+    figure.update_yaxes(visible=False, range=[lowest - 0.05, top + 0.2], fixedrange=True)
+    figure.update_layout(barmode="overlay", hovermode="closest")
+    return _finish(figure, height=360)
+
+
+def _stages(layers: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Layers grouped into blocks: neighbours on one path with one shape, the code always by itself."""
+    for layer in layers:
+        missing = [field for field in ("name", "kind", "shape") if field not in layer]
+        if missing:
+            raise DeconvError(f"A layer of the drawing lacks {', '.join(missing)}; got {dict(layer)}.")
+    names = [layer["name"] for layer in layers]
+    if "code" not in names:
+        raise DeconvError(f"A drawing needs a layer named 'code'; got {', '.join(map(str, names)) or 'no layers'}.")
+    code, last = names.index("code"), len(names) - 1
+    stages: list[dict[str, Any]] = []
+    for number, layer in enumerate(layers):
+        if number == code:
+            role = "code"
+        elif number in (0, last):
+            role = "picture"
+        else:
+            role = "encoder" if number < code else "decoder"
+        beside = str(layer["name"]).startswith("linear")
+        shape = tuple(int(side) for side in layer["shape"])
+        key = (role, beside, shape)
+        if not stages or stages[-1]["key"] != key:
+            stages.append({"key": key, "role": role, "beside": beside, "shape": shape, "layers": []})
+        stages[-1]["layers"].append(f"{layer['name']} ({layer['kind']})")
+    return stages
+
+
+def _shape_words(stage: Mapping[str, Any]) -> str:
+    return " × ".join(str(side) for side in stage["shape"])
+
+
+def _stage_words(stage: Mapping[str, Any]) -> str:
+    """Shape and layers; long lists are cut, a hover label must fit on a phone."""
+    shown = stage["layers"][:8]
+    more = len(stage["layers"]) - len(shown)
+    return "<br>".join([f"<b>{_shape_words(stage)}</b>", *shown, *([f"and {more} more"] if more else [])])
+
+
+# Around all figures
+
+
+def plot_config(name: str, format: str = "svg") -> dict[str, Any]:
+    """Settings for a plot's toolbar: download under this name in one format, no upload button, no logo.
+
+    Args:
+        name: File name without extension; signs that file systems refuse become "_".
+        format: "svg" (for papers, stays sharp) or "png" (twice the size on screen).
+
+    Returns:
+        The `config` argument of plotly and Streamlit.
+
+    Raises:
+        DeconvError: Another format.
+    """
+    if format not in IMAGE_FORMATS:
+        raise DeconvError(f"A plot cannot be downloaded as '{format}'; choose one of {', '.join(IMAGE_FORMATS)}.")
+    return {
+        "displaylogo": False,
+        "responsive": True,
+        # plotly.js 4 offers to upload charts to its makers' server; nothing here leaves the machine.
+        "showSendToCloud": False,
+        "plotlyServerURL": "",
+        "modeBarButtonsToRemove": ["lasso2d", "select2d"],
+        "toImageButtonOptions": {
+            "format": format,
+            "filename": re.sub(r"[^\w.\-]+", "_", name).strip("._") or "plot",
+            "scale": 2 if format == "png" else 1,
+        },
+    }
+
+
+def _finish(figure: go.Figure, *, height: int) -> go.Figure:
+    """What all figures share: no background, legend below, margins that fit a phone."""
+    figure.update_layout(
+        height=height,
+        autosize=True,
+        paper_bgcolor="rgba(0, 0, 0, 0)",
+        plot_bgcolor="rgba(0, 0, 0, 0)",
+        margin={"l": 8, "r": 8, "t": 16, "b": 8},
+        legend={"orientation": "h", "x": 0, "xanchor": "left", "y": -0.28, "yanchor": "top"},
+    )
+    figure.update_xaxes(automargin=True, gridcolor=_GRID, zerolinecolor=_GRID)
+    figure.update_yaxes(automargin=True, gridcolor=_GRID, zerolinecolor=_GRID)
+    return figure
+
+
+def _metrics(metrics: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    if metrics is not None:
+        return metrics
+    from deconv_core.metrics import METRICS
+
+    return METRICS
+
+
+def _facts(key: str, metrics: Mapping[str, Any]) -> tuple[str, str, bool, float | None]:
+    """Label, unit, direction and identity of a metric; a column that is no metric keeps its name, higher is better."""
+    row = metrics.get(key)
+    if row is None:
+        return key.replace("_", " "), "", True, None
+    return row.label, row.unit, row.higher_is_better, row.identity
+
+
+def _check_columns(frame: pd.DataFrame, columns: Sequence[str], what: str) -> None:
+    missing = [column for column in columns if column not in frame]
+    if missing:
+        raise DeconvError(
+            f"{what} needs the columns {', '.join(columns)}; got {', '.join(map(str, frame.columns))}."
+            f" Add {', '.join(missing)}."
+        )
