@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,10 @@ from deconv_core.errors import ImageError, ModelError
 
 # Sizes are rounded up to multiples of this, so that a thousand different sizes cost a few dozen compiled kernels.
 BUCKET = 32
-# At most this many pixels go through the network at once; bounds memory, and is past where batching helps.
-PIXELS_PER_CALL = 4 * 512 * 512
+# At most this many pixels (one picture at least) go through the network in one call: bounds memory, and larger
+# batches are no faster. Calls run side by side, which fills the gaps between the layers of a network.
+PIXELS_PER_CALL = 512 * 512
+NUM_CALLS_AT_ONCE = 2
 
 
 class Reconstructor:
@@ -53,17 +56,17 @@ class Reconstructor:
         self._check(batch)
         _, height, width, _ = batch.shape
         padded = _pad(batch, BUCKET * self.stride // np.gcd(BUCKET, self.stride))
-        return np.concatenate([self._run(self._whole, part)[:, :height, :width] for part in _parts(padded)])
+        return _run(self._whole, padded)[:, :height, :width]
 
     def encode(self, batch: np.ndarray) -> np.ndarray:
         """E(batch): the code, float32, shape (N, ceil(H / stride), ceil(W / stride), code channels) or as built."""
         self._check(batch)
         padded = _pad(batch, self.stride)
-        return np.concatenate([self._run(self._encoder, part) for part in _parts(padded)])
+        return _run(self._encoder, padded)
 
     def decode(self, codes: np.ndarray, height: int, width: int) -> np.ndarray:
         """D(codes), cropped to (height, width) and clipped to [0, 1]."""
-        return self._run(self._decoder, np.asarray(codes, np.float32))[:, :height, :width]
+        return _run(self._decoder, codes)[:, :height, :width]
 
     def _check(self, batch: np.ndarray) -> None:
         if batch.ndim != 4 or batch.shape[-1] != self.channels or not batch.size:
@@ -71,10 +74,6 @@ class Reconstructor:
                 f"Model '{self.name}' needs pictures as (N, H, W, {self.channels}); got {batch.shape}. "
                 f"Convert them with images.to_channels(pixels, {self.channels})."
             )
-
-    @staticmethod
-    def _run(function, batch: np.ndarray) -> np.ndarray:
-        return function(np.ascontiguousarray(batch, np.float32)).numpy()
 
     @cached_property
     def _whole(self):
@@ -128,7 +127,16 @@ def _pad(batch: np.ndarray, multiple: int) -> np.ndarray:
     return batch
 
 
-def _parts(batch: np.ndarray):
-    """The batch in pieces of at most PIXELS_PER_CALL pixels, one picture at least."""
+def _run(function, batch: np.ndarray) -> np.ndarray:
+    """`function` of a batch, piece by piece."""
+    batch = np.ascontiguousarray(batch, np.float32)
     step = max(1, PIXELS_PER_CALL // (batch.shape[1] * batch.shape[2]))
-    return (batch[start : start + step] for start in range(0, len(batch), step))
+    parts = [batch[start : start + step] for start in range(0, len(batch), step)]
+    if len(parts) == 1:
+        return function(batch).numpy()
+    return np.concatenate(list(_pool().map(lambda part: function(part).numpy(), parts)))
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(NUM_CALLS_AT_ONCE, thread_name_prefix="reconstruct")
