@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -16,18 +17,43 @@ from deconv_core import __version__
 from deconv_core.errors import DeconvError, JobError
 
 
+class _OneLine(click.UsageError):
+    """A request that click refuses, told in one line; click itself takes four."""
+
+    def show(self, file=None) -> None:
+        message = self.format_message()
+        message += "" if message.endswith((".", "?")) else "."
+        command = self.ctx.command_path if self.ctx else "python -m deconv_core"
+        click.echo(f"deconv_core: {message} See: {command} --help", err=True)
+
+
 class _Commands(click.Group):
-    """Turns the core's errors into one line on stderr and the right exit status."""
+    """Turns the core's errors, and click's, into one line on stderr and the right exit status."""
+
+    def make_context(self, *arguments, **options):
+        with _told_in_one_line():
+            return super().make_context(*arguments, **options)
 
     def invoke(self, context: click.Context):
         try:
-            return super().invoke(context)
+            with _told_in_one_line():
+                return super().invoke(context)
         except DeconvError as error:
             click.echo(f"deconv_core: {error}", err=True)
             context.exit(1 if isinstance(error, JobError) else 2)
         except KeyboardInterrupt:
             click.echo("deconv_core: stopped on request; what was done is kept.", err=True)
             context.exit(1)
+
+
+@contextmanager
+def _told_in_one_line():
+    try:
+        yield
+    except click.exceptions.NoArgsIsHelpError:
+        raise  # a bare `python -m deconv_core` prints the help
+    except click.UsageError as error:
+        raise _OneLine(error.format_message(), error.ctx) from error
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -37,7 +63,12 @@ def main() -> None:
 
 
 def _comma_list(_context, _parameter, value: str | None) -> list[str] | None:
-    return [part.strip() for part in value.split(",") if part.strip()] if value else None
+    if value is None:
+        return None
+    parts = [part.strip() for part in value.split(",") if part.strip()]
+    if not parts:
+        raise DeconvError(f"--metrics got '{value}'; expected keys separated by commas, for example psnr,ssim.")
+    return list(dict.fromkeys(parts))  # one column each
 
 
 @main.command()
@@ -53,15 +84,23 @@ def _comma_list(_context, _parameter, value: str | None) -> list[str] | None:
     help="What to do when a candidate's size differs from its reference's.",
 )
 @click.option(
-    "--background", default="white", show_default=True, help="Colour behind transparent pixels: white or black."
+    "--background",
+    type=click.Choice(["white", "black"]),
+    default="white",
+    show_default=True,
+    help="Colour behind transparent pixels.",
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Write the table as .csv, .parquet or .json.")
 def score(candidates, reference, model_name, metrics, mismatch, background, out) -> None:
     """Score images (files or folders) against references, or on their own where no reference is given."""
     from deconv_core import scoring, tables
+    from deconv_core.models.saving import read_card
 
+    if model_name:
+        read_card(model_name)  # an unknown name is told even where no metric asks for the model
     if out is not None:
         tables.check_extension(out)
+        tables.check_folder(out)
     pairs, problems = scoring.find_pairs(candidates, reference)
     keys = scoring.choose_metrics(metrics, with_reference=reference is not None)
     model = scoring.default_model(keys, model_name)
@@ -91,6 +130,7 @@ def score(candidates, reference, model_name, metrics, mismatch, background, out)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="PNG file to write.")
 def degrade(image, kinds, severities, seed, out) -> None:
     """Make an image worse in a known way."""
+    from deconv_core import tables
     from deconv_core.distortions import distort_all
     from deconv_core.images import encode_png, read_image
 
@@ -98,6 +138,7 @@ def degrade(image, kinds, severities, seed, out) -> None:
         raise DeconvError(f"Got {len(kinds)} --type and {len(severities)} --severity; give one severity for each type.")
     if out.suffix.lower() != ".png":
         raise DeconvError(f"--out got '{out.name}'; expected a .png file, so that nothing else is lost.")
+    tables.check_folder(out)
     pixels = distort_all(read_image(image).pixels, list(zip(kinds, severities, strict=True)), seed=seed)
     out.write_bytes(encode_png(pixels))
     click.echo(f"{out}", err=True)

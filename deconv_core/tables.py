@@ -43,9 +43,8 @@ def write_table(frame: pd.DataFrame, path: str | Path, recipes: Mapping[str, Any
         DeconvError: Unknown ending, missing folder, or a file that cannot be written.
     """
     path = Path(path)
-    form = _format(path)
-    if not path.parent.is_dir():
-        raise DeconvError(f"The folder of {path.name} does not exist ({path.parent}); create it first.")
+    form = check_extension(path)
+    check_folder(path)
     if form == ".csv":
         beside = path.with_name(f"{path.name}.json")
         contents = {beside: _dump(_plain(dict(recipes or {}))), path: csv_bytes(frame)}
@@ -122,7 +121,7 @@ def read_recipes(path: str | Path) -> dict[str, Any]:
         DeconvError: Unknown ending, or no readable file.
     """
     path = Path(path)
-    form = _format(path)
+    form = check_extension(path)
     source = path.with_name(f"{path.name}.json") if form == ".csv" else path
     try:
         if form == ".parquet":
@@ -142,11 +141,27 @@ def read_recipes(path: str | Path) -> dict[str, Any]:
     return content
 
 
-def _format(path: Path) -> str:
-    form = path.suffix.lower()
+def check_extension(path: str | Path) -> str:
+    """The ending of a table's file in lower case (".csv", ".parquet" or ".json"); to be called before work starts.
+
+    Raises:
+        DeconvError: Another ending, or none.
+    """
+    form = Path(path).suffix.lower()
     if form not in (".csv", ".parquet", ".json"):
-        raise DeconvError(f"{path.name} has no known table ending; choose .csv, .parquet or .json.")
+        raise DeconvError(f"{Path(path).name} has no known table ending; choose .csv, .parquet or .json.")
     return form
+
+
+def check_folder(path: str | Path) -> None:
+    """Make sure, before work starts, that the folder of a file to be written is there.
+
+    Raises:
+        DeconvError: It is not.
+    """
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise DeconvError(f"The folder of {path.name} does not exist ({path.parent}); create it first.")
 
 
 def _defuse(cell: object) -> object:
