@@ -14,7 +14,7 @@ LUMA = (0.299, 0.587, 0.114)
 # OpenCV and NumPy release the interpreter while they work, so threads help; starting them costs about 0.1 ms.
 _PIXELS_WORTH_A_THREAD = 100_000
 # Height and width, in pixels, of the tiles that are worked on at once.
-_TILE = (64, 128)
+_TILE = (64, 512)
 
 
 def each_pair(function: Callable, reference: np.ndarray, candidate: np.ndarray) -> list:

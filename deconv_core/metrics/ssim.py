@@ -77,43 +77,42 @@ def ssim_error(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _tile_ssim(x: np.ndarray, y: np.ndarray, similarity: np.ndarray, structure: np.ndarray) -> None:
-    """Fill the local values of one tile.
+    """Fill the local values of one tile, by way of p = x + y and q = x - y.
 
-    A variance taken as mean(x^2) - mean(x)^2 cancels badly in float32: against C2, bright flat areas would be 1e-5 off.
-    So the tile's own mean is taken off first, which changes no variance, and put back for the luminance. Only the sum
-    of the two variances is needed: four filters do, and stacked they are one call. Every step treats numerator and
-    denominator alike, so equal tiles give exactly 1.
+    2 cov(x, y) = (var p - var q) / 2 and var x + var y = (var p + var q) / 2, the same for the means: four filters, as
+    one call on a stack, and few steps after them. Equal tiles have q = 0 and give exactly 1.
+
+    A variance taken as mean(p^2) - mean(p)^2 cancels badly in float32: against C2, bright flat areas would be 1e-5 off
+    (tf.image computes so, and is up to 8e-4 off on nearly identical photographs). So the tile's own mean is taken off
+    p first, which changes no variance, and put back for the luminance.
     """
-    shift = np.float32((cv2.mean(x)[0] + cv2.mean(y)[0]) / 2)
-    stack = np.empty((4, *x.shape), np.float32)
-    np.subtract(x, shift, out=stack[0])
-    np.subtract(y, shift, out=stack[1])
-    np.multiply(stack[0], stack[1], out=stack[2])
-    np.multiply(stack[0], stack[0], out=stack[3])
-    stack[3] += stack[1] * stack[1]
+    height, width = x.shape
+    stack = np.empty((4, height, width), np.float32)
+    np.add(x, y, out=stack[0])
+    np.subtract(x, y, out=stack[1])
+    shift = np.float32(cv2.mean(stack[0])[0])
+    stack[0] -= shift
+    np.multiply(stack[:2], stack[:2], out=stack[2:])
     window = gaussian_window(WINDOW, SIGMA)
-    # Neighbours in the stack reach five rows into each other; those rows are cut off.
-    stack = cv2.sepFilter2D(stack.reshape(-1, x.shape[1]), -1, window, window, borderType=cv2.BORDER_REPLICATE)
-    mean_x, mean_y, products, squares = stack.reshape(4, *x.shape)[:, _EDGE:-_EDGE, _EDGE:-_EDGE]
-    product_of_means = mean_x * mean_y
-    squares_of_means = mean_x * mean_x
-    squares_of_means += mean_y * mean_y
+    stack = cv2.sepFilter2D(stack.reshape(-1, width), -1, window, window, borderType=cv2.BORDER_REPLICATE)
+    # Neighbours in the stack reach five rows into each other: those rows are cut off here, and the columns without a
+    # whole window at the end, because steps over whole rows are three times as fast.
+    mean_p, mean_q, var_p, var_q = stack.reshape(4, height, width)[:, _EDGE:-_EDGE]
     # contrast-structure: (2 cov + C2) / (var_x + var_y + C2)
-    products -= product_of_means
-    products *= 2
-    products += np.float32(C2)
-    squares -= squares_of_means
-    squares += np.float32(C2)
-    np.divide(products, squares, out=structure)
-    # luminance: (2 m_x m_y + C1) / (m_x^2 + m_y^2 + C1), from the true means, which near black must not cancel either
-    mean_x += shift
-    mean_y += shift
-    np.multiply(mean_x, mean_y, out=product_of_means)
-    product_of_means *= 2
-    product_of_means += np.float32(C1)
-    mean_x *= mean_x
-    mean_y *= mean_y
-    mean_x += mean_y
-    mean_x += np.float32(C1)
-    np.divide(product_of_means, mean_x, out=similarity)
-    similarity *= structure
+    mean_q *= mean_q
+    var_q -= mean_q
+    var_p -= mean_p * mean_p
+    var_p += np.float32(2 * C2)
+    contrast = var_p - var_q
+    var_p += var_q
+    contrast /= var_p
+    # luminance: (2 m_x m_y + C1) / (m_x^2 + m_y^2 + C1)
+    mean_p += shift
+    mean_p *= mean_p
+    mean_p += np.float32(2 * C1)
+    luminance = np.subtract(mean_p, mean_q, out=var_q)
+    mean_p += mean_q
+    luminance /= mean_p
+    luminance *= contrast
+    structure[:] = contrast[:, _EDGE:-_EDGE]
+    similarity[:] = luminance[:, _EDGE:-_EDGE]
