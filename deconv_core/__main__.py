@@ -7,6 +7,7 @@ results to stdout or `--out`. Nothing heavy is imported before a command needs i
 from __future__ import annotations
 
 import json
+import os
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -60,6 +61,8 @@ def _told_in_one_line():
 @click.version_option(__version__, prog_name="deconv_core")
 def main() -> None:
     """Judge images by reconstruction: encode, recover by deconvolution, compare."""
+    # stderr is for progress and for our own sentence; TensorFlow would greet there. Set it to 0 to hear all of it.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 def _comma_list(_context, _parameter, value: str | None) -> list[str] | None:
