@@ -22,7 +22,9 @@ def ssim(reference: np.ndarray, candidate: np.ndarray) -> np.ndarray:
     """SSIM of each image pair, Gaussian window 11 with sigma 1.5, per channel, averaged over channels.
 
     Only windows that lie wholly inside the picture count. Negative where patterns are inverted. Other conventions give
-    other numbers for the same pictures: `ssim_luma`, `ssim_wang2004` and `ssim_uniform` are those.
+    other numbers for the same pictures: `ssim_luma`, `ssim_wang2004` and `ssim_uniform` are those. tf.image.ssim means
+    the same but loses digits in float32, up to 8e-4 on flat, nearly identical pictures; scikit-image in float64 and
+    this function agree within 1e-6.
 
     Args:
         reference: Originals, float32, shape (N, H, W, C), values in [0, 1], sides of at least 11 pixels.
