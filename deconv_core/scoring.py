@@ -209,7 +209,7 @@ def score_ladder(
     for start in range(0, len(steps), at_once):
         part = steps[start : start + at_once]
         candidates = np.stack([distort(reference, kind, severity, seed=seed) for kind, severity in part])
-        scores = score_batch(np.repeat(reference[None], len(part), axis=0), candidates, keys, model=model)
+        scores = score_batch(np.broadcast_to(reference, candidates.shape), candidates, keys, model=model)
         kinds, severities = zip(*part, strict=True)
         parts.append(pd.DataFrame({"distortion": kinds, "severity": severities} | scores))
         report(start + len(part))

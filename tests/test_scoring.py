@@ -36,7 +36,7 @@ class Halving:
         return batch.reshape(n, h // 2, 2, w // 2, 2, c).mean((2, 4))
 
     def reconstruct(self, batch):
-        self.passes += 1
+        self.passes += len(batch)
         return self.encode(batch).repeat(2, axis=1).repeat(2, axis=2)
 
 
@@ -128,6 +128,7 @@ def test_a_ladder_equals_its_steps_scored_one_by_one():
     reference, model = picture(0).pixels, Halving()
     steps = [(kind, severity) for kind in ("white_noise", "jpeg") for severity in (0.0, 1.5, 5.0)]
     frame = score_ladder(reference, steps, ["psnr", "recon_pair_psnr"], model=model, seed=4)
+    assert model.passes == len(steps) + 1  # the reference goes through the model once
     assert list(zip(frame.distortion, frame.severity, strict=True)) == steps
     from deconv_core.distortions import distort
 

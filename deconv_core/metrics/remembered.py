@@ -51,8 +51,13 @@ class Remembered:
     def _once(self, question: str, batch: np.ndarray, answer: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
         key = (question, id(batch))
         if key not in self._answers:
+            if len(batch) > 1 and batch.strides[0] == 0:  # one picture broadcast to a batch: answered once
+                one = answer(batch[:1])
+                found = np.broadcast_to(one, (len(batch), *one.shape[1:]))
+            else:
+                found = answer(batch)
             # The batch is kept with the answer: while it lives, no other array can have its id.
-            self._answers[key] = (batch, answer(batch))
+            self._answers[key] = (batch, found)
             if len(self._answers) > _KEPT:
                 self._answers.popitem(last=False)
         else:

@@ -78,7 +78,7 @@ def write_measures(name: str, data: str, *, data_name: str) -> dict[str, Any]:
         The new card.
     """
     from deconv_core.metrics import METRICS
-    from deconv_core.metrics.laws import check_laws
+    from deconv_core.metrics.laws import check_many
     from deconv_core.models.checkerboard import checkerboard
     from deconv_core.models.saving import load_model, update_card
     from deconv_core.samples import digits, photographs
@@ -93,10 +93,9 @@ def write_measures(name: str, data: str, *, data_name: str) -> dict[str, Any]:
         trial = to_channels(photographs(20), model.channels)
     grey_denoiser = model.name == DECONV_MODEL
     keys = [row.key for row in METRICS.values() if row.needs_model and (row.key == "deconv") == grey_denoiser]
-    laws = {}
-    for key in keys:
-        if min(trial.shape[1:3]) >= METRICS[key].smallest_side:
-            laws[key] = check_laws(key, model=model, photographs=trial).as_card()
+    keys = [key for key in keys if min(trial.shape[1:3]) >= METRICS[key].smallest_side]
+    reports = check_many(keys, model=model, photographs=trial)
+    laws = {key: report.as_json() for key, report in reports.items()}
     measures = {**model.card.get("measures", {}), data_name: measure_model(model, pictures)}
     return update_card(name, measures=measures, checkerboard=checkerboard(model, trial), laws=laws)
 
