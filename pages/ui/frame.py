@@ -7,7 +7,10 @@ import streamlit as st
 PRODUCT = "Deconv Lab"
 
 # File, name in the menu, icon. A page is listed once its job works. The icons are in the font Streamlit brings along.
-PAGES = (("app.py", "Overview", ":material/home:"),)
+PAGES = (
+    ("app.py", "Overview", ":material/home:"),
+    ("pages/score_images.py", "Score images", ":material/compare:"),
+)
 
 _ICON = str(Path(__file__).with_name("icon.svg"))
 

@@ -1,0 +1,287 @@
+"""The only `cache_data` and `cache_resource` wrappers: everything a rerun should not compute again.
+
+Arguments without a leading underscore are the key: tokens (content of pictures), names, settings. What begins with an
+underscore is the thing itself, which is not hashed.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from deconv_core import inspection
+from deconv_core.images import Picture, encode_png, read_image
+from deconv_core.inspection import Recall, Recalling
+
+# Pictures go to the browser with at most this many pixels; error maps are made at that size too.
+VIEW_PIXELS = 2_000_000
+_EXAMPLE_THUMBNAIL = 96
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A picture the page works on: read, perhaps reduced or made worse."""
+
+    pixels: np.ndarray
+    name: str
+    token: str
+    digest: str = ""  # of the file it came from
+    notes: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> str:
+        return f"{self.pixels.shape[1]} × {self.pixels.shape[0]} pixels"
+
+
+# Models
+
+
+@st.cache_resource(show_spinner=False)
+def _recall() -> Recall:
+    return Recall()
+
+
+@st.cache_resource(show_spinner=False, max_entries=8)
+def _model(name: str, digest: str) -> Recalling:
+    from deconv_core.models.saving import load_model
+
+    return Recalling(load_model(name), _recall())
+
+
+def model(card: Mapping[str, Any] | None) -> Recalling | None:
+    """The model of a card, loaded once per process; None for no card."""
+    return None if card is None else _model(card["name"], card["digest"])
+
+
+def cards() -> list[dict[str, Any]]:
+    """The cards of all models; not cached, for a training may publish one at any time and reading them is quick."""
+    from deconv_core.models.saving import list_models
+
+    return list_models()
+
+
+@st.cache_data(show_spinner="Drawing the network", max_entries=16)
+def layers(name: str, digest: str, side: int, _model: Recalling) -> list[dict[str, Any]]:
+    """The layers of a model for a picture of the given side."""
+    from deconv_core.models.measuring import describe_layers
+
+    return describe_layers(_model.model, side, side)
+
+
+@st.cache_resource(show_spinner=False)
+def warm_up() -> None:
+    """Load TensorFlow and the models that a first click needs, once per process, while the visitor reads."""
+    # Not a daemon: TensorFlow must not be torn down in the middle of its own start.
+    threading.Thread(target=_warm_up, name="warm-up", daemon=False).start()
+
+
+def _warm_up() -> None:
+    from deconv_core.scoring import DECONV_MODEL, DEFAULT_MODEL
+
+    example = inspection.example_picture("coffee").pixels
+    wanted = [card for card in cards() if card["name"] in (DECONV_MODEL, DEFAULT_MODEL) and not card["reason"]]
+    for card in wanted:
+        inspection.rebuild(model(card), example)  # the first call compiles
+
+
+# Pictures
+
+
+@st.cache_data(show_spinner=False, max_entries=24)
+def example(key: str) -> Subject:
+    """A sample photograph or a drawn digit."""
+    picture = inspection.example_picture(key)
+    return Subject(picture.pixels, picture.name, inspection.token(picture.pixels), picture.digest, picture.notes)
+
+
+@st.cache_data(show_spinner=False, max_entries=24)
+def thumbnail(key: str) -> bytes:
+    """A small square WebP of an example."""
+    import cv2
+
+    pixels = example(key).pixels
+    side = min(pixels.shape[:2])
+    top, left = (pixels.shape[0] - side) // 2, (pixels.shape[1] - side) // 2
+    square = inspection.reduce_side(pixels[top : top + side, left : left + side], _EXAMPLE_THUMBNAIL)
+    values = np.ascontiguousarray(np.rint(square * 255).astype(np.uint8)[..., ::-1])
+    return cv2.imencode(".webp", values, [cv2.IMWRITE_WEBP_QUALITY, 80])[1].tobytes()
+
+
+@st.cache_data(show_spinner="Reading the picture", max_size="600 MB")
+def upload(
+    file_id: str, background: str, max_pixels: int, quick_pixels: int, work_pixels: int, name: str, _data: bytes
+) -> Subject:
+    """An uploaded picture; with more than `quick_pixels` it is reduced to `work_pixels` (0 keeps every pixel)."""
+    picture: Picture = read_image(_data, name=name, background=background, max_pixels=max_pixels)
+    pixels, notes = picture.pixels, list(picture.notes)
+    if work_pixels and pixels.shape[0] * pixels.shape[1] > quick_pixels:
+        height, width = pixels.shape[:2]
+        pixels = inspection.reduce(pixels, work_pixels)
+        notes.append(f"Reduced from {width} × {height} to {pixels.shape[1]} × {pixels.shape[0]} pixels for working.")
+    return Subject(pixels, name, inspection.token(pixels), picture.digest, tuple(notes))
+
+
+@st.cache_data(show_spinner=False, max_size="300 MB")
+def distorted(token: str, steps: tuple[tuple[str, float], ...], seed: int, _pixels: np.ndarray) -> Subject:
+    """The picture made worse."""
+    from deconv_core.distortions import distort_all
+
+    pixels = distort_all(_pixels, steps, seed=seed)
+    return Subject(pixels, "judged.png", inspection.token(pixels))
+
+
+@st.cache_data(show_spinner=False, max_size="300 MB")
+def fitted(
+    reference: str, candidate: str, mismatch: str, _reference: np.ndarray, _candidate: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, str, str, str]:
+    """Both pictures with one shape, their tokens, and what was done to get there."""
+    from deconv_core.scoring import fit_pair
+
+    x, y, note = fit_pair(_reference, _candidate, mismatch)
+    return x, y, inspection.token(x), inspection.token(y), note
+
+
+# What is found out about a pair
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A pair of pictures of one shape with the models that look at it."""
+
+    reference: np.ndarray
+    candidate: np.ndarray
+    reference_token: str
+    candidate_token: str
+    card: Mapping[str, Any] | None  # of the model for the recon_* scores
+    deconv_card: Mapping[str, Any] | None
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        return self.reference_token, self.candidate_token, *self.models_key
+
+    @property
+    def models_key(self) -> tuple[str, ...]:
+        return tuple(card["digest"] if card else "" for card in (self.card, self.deconv_card))
+
+    @property
+    def models(self) -> dict[str, Recalling | None]:
+        return {"model": model(self.card), "deconv_model": model(self.deconv_card)}
+
+
+def scores(pair: Pair, keys: Sequence[str]) -> dict[str, float]:
+    """Scores of a pair."""
+    return _scores(pair.key, tuple(keys), pair)
+
+
+@st.cache_data(show_spinner=False, max_entries=512)
+def _scores(key: tuple[str, ...], keys: tuple[str, ...], _pair: Pair) -> dict[str, float]:
+    return inspection.score_pair(_pair.reference, _pair.candidate, keys, **_pair.models)
+
+
+def explanation(pair: Pair) -> tuple[str, ...]:
+    """Plain sentences about what was lost or added; none for pictures too small to say."""
+    return _explanation(pair.key, pair)
+
+
+@st.cache_data(show_spinner=False, max_entries=256)
+def _explanation(key: tuple[str, ...], _pair: Pair) -> tuple[str, ...]:
+    from deconv_core.explain import describe
+    from deconv_core.spectrum import SMALLEST_SIDE
+
+    if min(_pair.reference.shape[:2]) < SMALLEST_SIDE:
+        same = np.array_equal(_pair.reference, _pair.candidate)
+        return ("The image to judge is identical to the reference, pixel for pixel.",) if same else ()
+    return describe(_pair.reference, _pair.candidate).sentences
+
+
+@st.cache_data(show_spinner=False, max_size="200 MB")
+def png(token: str, max_pixels: int, _pixels: np.ndarray) -> bytes:
+    """A picture for the browser, reduced where it is large."""
+    return encode_png(inspection.reduce(_pixels, max_pixels))
+
+
+def rebuilt(pair: Pair) -> tuple[np.ndarray, np.ndarray] | None:
+    """R of the reference and of the candidate, in the model's channels; None without a model."""
+    chosen = model(pair.card)
+    if chosen is None:
+        return None
+    return inspection.rebuild(chosen, pair.reference), inspection.rebuild(chosen, pair.candidate)
+
+
+@st.cache_data(show_spinner=False, max_size="200 MB")
+def rebuilt_png(token: str, model_digest: str, max_pixels: int, _pixels: np.ndarray, _card: Mapping) -> bytes:
+    """What a model makes of a picture, for the browser."""
+    return encode_png(inspection.reduce(inspection.rebuild(model(_card), _pixels), max_pixels))
+
+
+def map_png(pair: Pair, key: str) -> bytes | None:
+    """The error map of one metric in its colours; None where there is none."""
+    return _map_png(pair.key, key, VIEW_PIXELS, pair)
+
+
+@st.cache_data(show_spinner=False, max_size="200 MB")
+def _map_png(pair_key: tuple[str, ...], key: str, max_pixels: int, _pair: Pair) -> bytes | None:
+    from deconv_core.figures import colour_map
+
+    x, y = (inspection.reduce(pixels, max_pixels) for pixels in (_pair.reference, _pair.candidate))
+    found = inspection.error_map(key, x, y, **_pair.models)
+    if found is None:
+        return None
+    return encode_png(colour_map(found, 0, inspection.map_scale(key)[0]).astype(np.float32) / 255)
+
+
+@st.cache_data(show_spinner=False, max_entries=512)
+def ladder(
+    reference: str,
+    models: tuple[str, ...],
+    kind: str,
+    severities: tuple[float, ...],
+    keys: tuple[str, ...],
+    seed: int,
+    _pair: Pair,
+):
+    """Scores of the reference, reduced to a small copy, along one kind of damage."""
+    small = inspection.reduce_side(_pair.reference, inspection.LADDER_SIDE)
+    return inspection.ladder(small, kind, severities, keys, seed=seed, **_pair.models)
+
+
+@st.cache_data(show_spinner="Measuring spectra", max_entries=16)
+def spectra(key: tuple[str, ...], _pair: Pair) -> dict[str, Any]:
+    """Radial spectra, transfer and the two-dimensional spectrum of the error."""
+    from deconv_core.spectrum import log_power_spectrum, radial_spectra, transfer_ratio
+
+    x, y = (inspection.reduce(pixels, VIEW_PIXELS) for pixels in (_pair.reference, _pair.candidate))
+    pictures = {"reference": x, "image to judge": y, "error": y - x}
+    transfers = {"image to judge": transfer_ratio(x, y)}
+    chosen = model(_pair.card)
+    if chosen is not None:
+        seen = inspection.to_channels(x, chosen.channels)
+        recovered = inspection.rebuild(chosen, y)
+        pictures["recovered minus reference"] = recovered - seen
+        transfers["image to judge, recovered"] = transfer_ratio(seen, recovered)
+        transfers["reference, recovered"] = transfer_ratio(seen, inspection.rebuild(chosen, x))
+    return {"radial": radial_spectra(pictures), "transfer": transfers, "plane": log_power_spectrum(y - x)}
+
+
+def recipes(pair: Pair) -> dict[str, Any]:
+    """The recipe of every metric; the models are described by their cards, so none is loaded for it."""
+    from types import SimpleNamespace
+
+    from deconv_core.metrics import METRICS, recipe
+
+    made_with = [card and SimpleNamespace(card=card, digest=card["digest"]) for card in (pair.card, pair.deconv_card)]
+    return {key: recipe(key, made_with[key == "deconv"]) for key in METRICS}
+
+
+@st.cache_data(show_spinner=False, max_entries=16)
+def checkerboard(token: str, model_digest: str, _pixels: np.ndarray, _card: Mapping) -> dict[str, Any]:
+    """The checkerboard meter of a model's decoder on one picture."""
+    from deconv_core.models.checkerboard import checkerboard as measure
+
+    chosen = model(_card)
+    return measure(chosen, inspection.to_channels(_pixels, chosen.channels)[None])
