@@ -26,8 +26,9 @@ VOLUME /data
 # .streamlit/config.toml serves this machine alone. Inside a container "this machine" is the container, so these two open
 # it; narrow the second one to the name the dashboard is reached under: -e STREAMLIT_SERVER_ALLOWED_HOSTS=lab.example.org
 # Without a browser address Streamlit would ask a machine on the internet for its own, to print it at the start.
-# No folder of the server can be opened in a page unless DECONV_DATA_ROOTS names it; the image names none.
+# No folder of the server can be opened in a page unless DECONV_DATA_ROOTS names it; here it names none.
 ENV DECONV_HOME=/data \
+    DECONV_DATA_ROOTS= \
     STREAMLIT_SERVER_ADDRESS=0.0.0.0 \
     STREAMLIT_SERVER_ALLOWED_HOSTS=* \
     STREAMLIT_SERVER_HEADLESS=true \
