@@ -11,7 +11,7 @@ whichever way each of the two counts. The plain functions `srcc`, `krcc` and `pl
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,12 +38,16 @@ _FEW_CONTENTS = 5
 _CONFIDENCE = 0.95
 # A logistic that raises PLCC by less than this over the straight line is no help.
 _NO_HELP = 1e-6
-# Starts of a fit, for z-scored values: slopes from a straight line to a step, midpoints at quantiles of the metric.
-_SLOPES = np.geomspace(1e-3, 1e4, 22)
+# Starts of a fit: slopes from a straight line (over the whole range the sigmoid rises by less than a thousandth of its
+# height) to a steep rise (from 10 to 90 % within a tenth of the middle half of the rows: a steeper one would be a step
+# that follows the noise between two rows), midpoints at quantiles of the metric.
+_FLATTEST = 1e-3
+_STEEPEST = 44.0
+_SLOPES = 20
 _MIDPOINTS = np.array([0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 1])
 _ROWS_IN_SEARCH = 600
 _PEAKS = 12
-_REFINED = 3
+_REFINED = 2
 # Elements of a block of resamples: small enough for the processor's cache.
 _BLOCK = 300_000
 # Kendall's tau is resampled from all pairs of rows; beyond this many rows it gets no interval.
@@ -225,6 +229,24 @@ def fit_curve(values: np.ndarray, scores: np.ndarray, *, parameters: int = 5) ->
     """
     if parameters not in (4, 5):
         raise DeconvError(f"parameters got {parameters}; choose 4 or 5.")
+    return _fits(values, scores, (parameters,))[0]
+
+
+def best_curve(values: np.ndarray, scores: np.ndarray) -> tuple[Fit, Fit, Fit]:
+    """The curve to use, and the 4- and the 5-parameter fit it was chosen from (see `fit_curve`).
+
+    The 5-parameter curve is used where it keeps one direction over the data, else the 4-parameter one, which always
+    does: a mapping that calls the better metric value worse is none.
+    """
+    four, five = _fits(values, scores, (4, 5))
+    if five.monotone:
+        return five, four, five
+    reason = "The 5-parameter curve turns back within the data, so the 4-parameter fit is used."
+    return replace(four, reason=f"{reason} {four.reason}".strip()), four, five
+
+
+def _fits(values: np.ndarray, scores: np.ndarray, asked: Sequence[int]) -> list[Fit]:
+    """Fits with 4 or 5 parameters, each the straight line where it cannot help."""
     x, y = _without_missing(values, scores)
     if x.size < FEWEST:
         raise DeconvError(f"A curve needs {FEWEST} rows with metric and human score; got {x.size}.")
@@ -232,34 +254,26 @@ def fit_curve(values: np.ndarray, scores: np.ndarray, *, parameters: int = 5) ->
         raise DeconvError("A curve needs finite values; got infinite ones. Cap them first (see agreement.finite).")
     line = _fit_line(x, y)
     if np.isnan(line.plcc):
-        return line
-    if x.size <= parameters:
-        return _with_reason(line, f"{x.size} rows are too few for {parameters} parameters; the straight line is given.")
+        return [line for _ in asked]
+    found = []
     mean, spread = x.mean(), x.std()
     z = (x - mean) / spread
-    slope, midpoint = _search(z, y, 4)
-    if parameters == 5:  # starting from the four parameters' best, five are never worse
-        slope, midpoint = _search(z, y, 5, also=[(slope, midpoint)])
-    fit = _assemble(x, y, mean, spread, slope, midpoint, parameters)
-    # Written so that a NaN is no help either.
-    if not fit.plcc > line.plcc + _NO_HELP:
-        return _with_reason(
-            line, f"The {parameters}-parameter logistic does no better than the straight line, which is given."
-        )
-    return fit
-
-
-def best_curve(values: np.ndarray, scores: np.ndarray) -> tuple[Fit, Fit, Fit]:
-    """The curve to use, and the 4- and the 5-parameter fit it was chosen from.
-
-    The 5-parameter curve is used where it keeps one direction over the data, else the 4-parameter one, which always
-    does: a mapping that calls the better metric value worse is none.
-    """
-    four, five = fit_curve(values, scores, parameters=4), fit_curve(values, scores, parameters=5)
-    if five.monotone:
-        return five, four, five
-    reason = "The 5-parameter curve turns back within the data, so the 4-parameter fit is used."
-    return _with_reason(four, f"{reason} {four.reason}".strip()), four, five
+    four = None
+    for parameters in asked:
+        if x.size <= parameters:
+            why = f"{x.size} rows are too few for {parameters} parameters; the straight line is given."
+            found.append(replace(line, reason=why))
+            continue
+        four = four or _search(z, y, 4)
+        # Starting from the four parameters' best, five are never worse.
+        slope, midpoint = four if parameters == 4 else _search(z, y, 5, also=[four])
+        fit = _assemble(x, y, mean, spread, slope, midpoint, parameters)
+        # Written so that a NaN is no help either.
+        if not fit.plcc > line.plcc + _NO_HELP:
+            why = f"The {parameters}-parameter logistic does no better than the straight line, which is given."
+            fit = replace(line, reason=why)
+        found.append(fit)
+    return found
 
 
 def _fit_line(x: np.ndarray, y: np.ndarray) -> Fit:
@@ -279,20 +293,12 @@ def _fit(kind: str, parameters: Sequence[float], x: np.ndarray, y: np.ndarray, r
     steps = np.diff(fit.predict(np.unique(np.concatenate([x, np.linspace(fit.low, fit.high, 1000)]))))
     # Rounding may turn a flat stretch back by a hair.
     hair = 1e-9 * max(np.ptp(predicted), 1e-300)
-    return Fit(
-        kind,
-        numbers,
-        _pearson(predicted, y),
-        float(np.sqrt(np.mean((predicted - y) ** 2))),
-        fit.low,
-        fit.high,
-        bool((steps >= -hair).all() or (steps <= hair).all()),
-        reason,
+    return replace(
+        fit,
+        plcc=_pearson(predicted, y),
+        rmse=float(np.sqrt(np.mean((predicted - y) ** 2))),
+        monotone=bool((steps >= -hair).all() or (steps <= hair).all()),
     )
-
-
-def _with_reason(fit: Fit, reason: str) -> Fit:
-    return Fit(fit.kind, fit.parameters, fit.plcc, fit.rmse, fit.low, fit.high, fit.monotone, reason)
 
 
 class _Projection:
@@ -357,18 +363,19 @@ def _search(
     few = np.arange(z.size)
     if z.size > _ROWS_IN_SEARCH:  # rows at even steps in order of the metric are enough to find where to start
         few = np.argsort(z, kind="stable")[np.linspace(0, z.size - 1, _ROWS_IN_SEARCH).astype(int)]
-    slopes, midpoints = (grid.ravel() for grid in np.meshgrid(_SLOPES, np.quantile(z, _MIDPOINTS), indexing="ij"))
+    reach, middle_half = np.ptp(z), np.subtract(*np.quantile(z, [0.75, 0.25]))
+    steps = np.geomspace(min(_FLATTEST / reach, 1e-3), _STEEPEST / max(middle_half, 1e-4 * reach), _SLOPES)
+    slopes, midpoints = (grid.ravel() for grid in np.meshgrid(steps, np.quantile(z, _MIDPOINTS), indexing="ij"))
     centre, scale = z[few].mean(), z[few].std() or 1.0
     coarse = _Projection((z[few] - centre) / scale, y[few], parameters)
-    places = _peaks(coarse.gains(slopes * scale, (midpoints - centre) / scale).reshape(len(_SLOPES), -1))
+    places = _peaks(coarse.gains(slopes * scale, (midpoints - centre) / scale).reshape(_SLOPES, -1))
     table = np.array([*also, *((slopes[place], midpoints[place]) for place in places)])
     table[:, 0] = np.log(table[:, 0])
     full = _Projection(z, y, parameters)
     gains = full.gains(np.exp(table[:, 0]), table[:, 1])
     starts = table[np.argsort(-gains, kind="stable")[:_REFINED]]
-    reach = np.ptp(z)
-    low = np.array([np.log(_SLOPES[0]), z.min() - 2 * reach])
-    high = np.array([np.log(_SLOPES[-1]), z.max() + 2 * reach])
+    low = np.array([np.log(steps[0]), z.min() - 2 * reach])
+    high = np.array([np.log(steps[-1]), z.max() + 2 * reach])
     options = {"jac": full.jacobian, "bounds": (low, high), "max_nfev": 60, "ftol": 1e-12, "xtol": 1e-9, "gtol": 1e-12}
     ends = [least_squares(full.residual, np.clip(start, low, high), **options).x for start in starts]
     table = np.concatenate([table, ends])
