@@ -6,6 +6,7 @@ underscore is the thing itself, which is not hashed.
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -50,7 +51,18 @@ def _recall() -> Recall:
 def _model(name: str, digest: str) -> Recalling:
     from deconv_core.models.saving import load_model
 
-    return Recalling(load_model(name), _recall())
+    loaded = Recalling(load_model(name), _recall())
+    _spare_the_collector()
+    return loaded
+
+
+def _spare_the_collector() -> None:
+    """Take what was loaded out of the garbage collector's sight.
+
+    Streamlit calls `keras.backend.clear_session()` after every run of a page, which collects garbage; with TensorFlow
+    in memory that took .8 seconds each time, in which nobody's page answered.
+    """
+    gc.freeze()
 
 
 def model(card: Mapping[str, Any] | None) -> Recalling | None:
@@ -87,6 +99,7 @@ def _warm_up() -> None:
     wanted = [card for card in cards() if card["name"] in (DECONV_MODEL, DEFAULT_MODEL) and not card["reason"]]
     for card in wanted:
         inspection.rebuild(model(card), example)  # the first call compiles
+    _spare_the_collector()
 
 
 # Pictures

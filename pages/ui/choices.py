@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -55,13 +56,12 @@ def choose_pair(name: str) -> Choice | None:
     What is missing is said on the screen: nothing chosen yet, or sizes that differ.
     """
     st.markdown("**Take a sample** with one click, or bring your own pictures.")
-    pressed = example_buttons(name, st.session_state.get("score_reference"))
+    example_buttons(name, st.session_state.get("score_reference"), partial(_take_example, name))
     first, second, third = st.columns(3, gap="large")
     with first:
         st.markdown("**Reference**")
         files = own_files(name)
-    if _settle_reference(name, pressed, files):
-        st.rerun()
+    _follow_files(name, files)
     reference_key = st.session_state.get("score_reference")
     if reference_key is None:
         with second:
@@ -101,26 +101,26 @@ def choose_pair(name: str) -> Choice | None:
     return Choice(pair, reference_key, reference, candidate, steps, seed, kind, mismatch, note)
 
 
-def _settle_reference(name: str, pressed: str | None, files: Files) -> bool:
-    """Follow a pressed sample, a new upload or a removed one; True if the page must begin again with it."""
+def _take_example(name: str, key: str) -> None:
+    state = st.session_state
+    state["score_reference"] = key
+    state[f"{name}_source"] = WORSE
+    # Photograph models know nothing of digits, and the introductory network nothing of photographs.
+    if (key in inspection.DIGIT_KEYS) != (state.get(f"{name}_model") == DIGIT_MODEL):
+        state[f"{name}_model"] = DIGIT_MODEL if key in inspection.DIGIT_KEYS else DEFAULT_MODEL
+
+
+def _follow_files(name: str, files: Files) -> None:
+    """A new upload is looked at at once, a removed one no longer."""
     state = st.session_state
     new = [file for file in files if file not in state.get("score_known_files", [])]
     state["score_known_files"] = list(files)
-    if pressed:
-        state["score_reference"] = pressed
-        state[f"{name}_source"] = WORSE
-        # Photograph models know nothing of digits, and the introductory network nothing of photographs.
-        if (pressed in inspection.DIGIT_KEYS) != (state.get(f"{name}_model") == DIGIT_MODEL):
-            state[f"{name}_model"] = DIGIT_MODEL if pressed in inspection.DIGIT_KEYS else DEFAULT_MODEL
-        return True
     if new:
         if state.get("score_reference") not in files:
             state["score_reference"] = new[0]
         state[f"{name}_source"] = OTHER if len(files) > 1 else WORSE
-        return True
-    if state.get("score_reference") not in (*files, *SAMPLES, *inspection.DIGIT_KEYS):  # its file was taken away
+    if state.get("score_reference") not in (*files, *SAMPLES, *inspection.DIGIT_KEYS):
         state["score_reference"] = next(iter(files), None)
-    return False
 
 
 def _choose_original(name: str, reference_key: str, files: Files) -> str:

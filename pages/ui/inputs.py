@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import streamlit as st
@@ -28,11 +28,11 @@ def plain(text: object) -> str:
     return re.sub(r":(?=\S)", ":\u2060", _MARKS.sub(r"\\\1", line))
 
 
-def example_buttons(name: str, chosen: str | None) -> str | None:
-    """One picture button per example, in a row that wraps; gives the key of the one just pressed."""
+def example_buttons(name: str, chosen: str | None, take: Callable[[str], None]) -> None:
+    """One picture button per example, in a row that wraps; `take` gets the key of a pressed one before the rerun."""
     import base64
 
-    rules, pressed = [], None
+    rules = []
     keys = (*SAMPLES, *DIGIT_KEYS)
     with st.container(horizontal=True, gap="small", key=f"{name}_examples"):
         for key in keys:
@@ -41,10 +41,9 @@ def example_buttons(name: str, chosen: str | None) -> str | None:
             rules.append(f".st-key-{widget} button {{ background-image: url(data:image/webp;base64,{image}); }}")
             if key == chosen:
                 rules.append(f".st-key-{widget} button {{ outline: 3px solid #1b83a1; }}")
-            if st.button(example_label(key).removesuffix(" (grey)"), key=widget, width=_THUMBNAIL):
-                pressed = key
+            label = example_label(key).removesuffix(" (grey)")
+            st.button(label, key=widget, width=_THUMBNAIL, on_click=take, args=(key,))
     st.html(f"<style>{_EXAMPLE_STYLE.replace('NAME', name)}{''.join(rules)}</style>")
-    return pressed
 
 
 _THUMBNAIL = 66  # pixels: thirteen of them fill one row of a laptop's screen
