@@ -231,21 +231,27 @@ def _degradations(_context, _parameter, value: str | None) -> dict[str, tuple[fl
 @click.option("--argument", "arguments", multiple=True, callback=_arguments, help="name=value for the architecture.")
 @click.option("--objective", default="reconstruct", show_default=True, help="reconstruct or restore.")
 @click.option("--degradations", callback=_degradations, help="For restore: KIND:LOW-HIGH severities, comma-separated.")
-@click.option("--loss", default=None, help="charbonnier, mse, mae or binary_crossentropy.  [default: by architecture]")
-@click.option("--learning-rate", type=float, default=None, help="Highest rate of Adam.  [default: by architecture]")
+@click.option(
+    "--loss", default=None, help="charbonnier, mse, mae, binary_crossentropy, ssim, ms_ssim_l1 or reconstruction."
+)
+@click.option("--optimizer", default="adam", show_default=True, help="adam, adamw or sgd.")
+@click.option("--learning-rate", type=float, default=None, help="Its highest rate.  [default: by architecture]")
 @click.option("--schedule", default="cosine", show_default=True, help="cosine or constant.")
 @click.option("--patch-size", default=96, show_default=True, help="Side of the training patches, pixels.")
 @click.option("--batch-size", type=int, default=None, help="Patches per step.  [default: by architecture]")
 @click.option("--epochs", type=int, default=None, help="Epochs.  [default: by architecture]")
 @click.option("--steps-per-epoch", type=int, default=0, help="Steps per epoch; 0 means every picture once.")
+@click.option("--patience", type=int, default=0, help="End after so many epochs without progress; 0: never.")
 @click.option("--start-from", default="", help="Take over the weights of this model (name or file).")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--name", default="", help="Name of the model.")
 @click.option("--label", default="", help="Name on screen.")
 @click.option("--note", default="", help="What the data are, for the card.")
+@click.option("--wait-turn", is_flag=True, help="Wait until no other job of this workspace is at work.")
+@click.option("--low-priority", is_flag=True, help="Let everything else on this machine go first.")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out; its stored settings are used.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Job folder.")
-def train(resume, out, **options) -> None:
+def train(resume, out, wait_turn, low_priority, **options) -> None:
     """Train a convolution-deconvolution model."""
     from deconv_core.models import architecture
     from deconv_core.training import TrainSettings, settings_from, train
@@ -265,7 +271,15 @@ def train(resume, out, **options) -> None:
             shown = now.epoch
             click.echo(now.message, err=True)
 
-    card = train(settings, out, resume=resume, command=_command_line(out), report=progress)
+    card = train(
+        settings,
+        out,
+        resume=resume,
+        wait_turn=wait_turn,
+        low_priority=low_priority,
+        command=_command_line(out),
+        report=progress,
+    )
     validation = card["validation"]
     click.echo(
         f"{out / 'results' / card['name']}.keras: PSNR {validation['psnr']:.2f} dB, SSIM {validation['ssim']:.4f}"

@@ -1,13 +1,16 @@
 """The one training loop, used by the command line, the dashboard and the tests alike.
 
-A run lives in a folder: `settings.json`, `status.json` (replaced atomically), `log.txt` and `results/` with
-`history.csv`, the last state and the best model. The batch of step n depends on the seed and n alone, so a run that
-was stopped or killed and then resumed ends as an unbroken one would have.
+A run lives in a job folder (see `deconv_core.jobs`): beside its status and log, `results/` holds `history.csv`, the
+last state, the best model with its card, and after every epoch the same few held-out pictures as rebuilt by then.
+The batch of step n depends on the seed and n alone, so a run that was stopped or killed and then resumed ends as an
+unbroken one would have.
 """
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import json
 import platform
 import time
@@ -20,18 +23,16 @@ from typing import Any
 import numpy as np
 
 from deconv_core.errors import DeconvError, JobError, ModelError
+from deconv_core.jobs import JobFolder
 
 OBJECTIVES = ("reconstruct", "restore")
+OPTIMIZERS = ("adam", "adamw", "sgd")
 SCHEDULES = ("cosine", "constant")
-LOSSES: Mapping[str, str] = {
-    "charbonnier": "Charbonnier (a smooth mean absolute error)",
-    "mse": "Mean squared error",
-    "mae": "Mean absolute error",
-    "binary_crossentropy": "Binary cross-entropy",
-}
 _VALIDATION_PICTURES = 16
 _VALIDATION_SIDE = 256
-_SAVE_EVERY_SECONDS = 60.0
+_SHOWN_PICTURES = 4
+_SHOWN_SIDE = 160
+_SAVE_EVERY_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -46,12 +47,14 @@ class TrainSettings:
         objective: `reconstruct` (target = input) or `restore` (degraded in, clean out).
         degradations: For `restore`: kind -> (lowest, highest) severity; one kind is drawn for every patch.
         loss: A key of LOSSES.
-        learning_rate: Highest rate of Adam.
+        optimizer: One of OPTIMIZERS.
+        learning_rate: Its highest rate.
         schedule: `cosine` falls to zero over the run, `constant` does not.
-        patch_size: Side of the square training patches in pixels; pictures at most this large are used whole.
+        patch_size: Side of the square training patches in pixels; smaller pictures make smaller patches.
         batch_size: Patches per step.
         epochs: A unit of reporting; an epoch has `steps_per_epoch` steps.
-        steps_per_epoch: 0 means every picture once.
+        steps_per_epoch: 0 means as many as use one patch of every picture.
+        patience: End when validation PSNR has not risen for so many epochs; 0 never ends early.
         start_from: A trained model (name or file) whose weights are taken over before training, or "".
         seed: Decides weights, patches and degradations.
         name, label, licence, note: For the card.
@@ -64,12 +67,14 @@ class TrainSettings:
     objective: str = "reconstruct"
     degradations: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     loss: str = "charbonnier"
+    optimizer: str = "adam"
     learning_rate: float = 2e-3
     schedule: str = "cosine"
     patch_size: int = 96
     batch_size: int = 16
     epochs: int = 20
     steps_per_epoch: int = 0
+    patience: int = 0
     start_from: str = ""
     seed: int = 0
     name: str = ""
@@ -80,29 +85,41 @@ class TrainSettings:
     def check(self) -> None:
         """Raise DeconvError for the first setting that cannot work; reads no data."""
         from deconv_core.distortions import DISTORTIONS
+        from deconv_core.losses import loss
         from deconv_core.models import architecture
 
         architecture(self.architecture)
-        for option, value, valid in (
-            ("objective", self.objective, OBJECTIVES),
-            ("loss", self.loss, LOSSES),
-            ("schedule", self.schedule, SCHEDULES),
-        ):
-            if value not in valid:
-                raise DeconvError(f"--{option} got '{value}'; choose one of {', '.join(valid)}.")
-        for kind in self.degradations:
+        for option, valid in (("objective", OBJECTIVES), ("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)):
+            if getattr(self, option) not in valid:
+                raise DeconvError(f"--{option} got '{getattr(self, option)}'; choose one of {', '.join(valid)}.")
+        for kind, (low, high) in self.degradations.items():
             if kind not in DISTORTIONS:
                 raise DeconvError(f"--degradations got '{kind}'; choose among {', '.join(DISTORTIONS)}.")
+            if not 0 <= low <= high <= 5:
+                raise DeconvError(f"--degradations got {kind}:{low:g}-{high:g}; severities rise from 0 to 5.")
         if self.objective == "restore" and not self.degradations:
             raise DeconvError("--objective restore needs --degradations, for example white_noise:1-4,jpeg:1-4.")
         for option in ("patch_size", "batch_size", "epochs", "learning_rate"):
             if not getattr(self, option) > 0:
                 raise DeconvError(f"--{option.replace('_', '-')} got {getattr(self, option)}; expected more than 0.")
+        for option in ("steps_per_epoch", "patience", "seed"):
+            if getattr(self, option) < 0:
+                raise DeconvError(f"--{option.replace('_', '-')} got {getattr(self, option)}; expected 0 or more.")
+        if self.patch_size < loss(self.loss).smallest_patch:
+            raise DeconvError(
+                f"--loss {self.loss} needs patches of {loss(self.loss).smallest_patch} pixels at least; "
+                f"--patch-size is {self.patch_size}."
+            )
+
+    @property
+    def model_name(self) -> str:
+        """The name given, or one made from the settings."""
+        return self.name or f"{self.architecture}_{hashlib.sha256(repr(self).encode()).hexdigest()[:6]}"
 
 
 @dataclass(frozen=True)
 class Progress:
-    """What a run tells its caller after every step: steps done, steps in all, epoch, and the last history row."""
+    """What a run tells its caller after every step: steps done, steps in all, epoch, and the last epoch's line."""
 
     step: int
     steps: int
@@ -115,6 +132,8 @@ def train(
     folder: Path | str,
     *,
     resume: bool = False,
+    wait_turn: bool = False,
+    low_priority: bool = False,
     command: str = "",
     report: Callable[[Progress], None] = lambda progress: None,
 ) -> dict[str, Any]:
@@ -123,9 +142,11 @@ def train(
     Args:
         settings: What to do.
         folder: Job folder, made if missing; must be empty of an earlier run unless `resume`.
-        resume: Go on from the last saved state with the settings stored in the folder.
+        resume: Go on from the last saved state. `settings` must be those stored in the folder.
+        wait_turn: Wait until no other job of this workspace works.
         command: The command line to write on the card.
-        report: Called after every step; may raise to end the run (the state is saved first).
+        low_priority: Let everything else on this machine go first.
+        report: Called after every step.
 
     Returns:
         The card, also in `folder/results/NAME.json` beside `NAME.keras`.
@@ -133,148 +154,208 @@ def train(
     Raises:
         DeconvError: Settings or data cannot work.
         JobError: The folder holds another run, there is nothing to resume, or the loss became NaN.
+        KeyboardInterrupt: The run was asked to end early; state and best model are saved.
     """
     settings.check()
     folder = Path(folder)
-    results = folder / "results"
-    state_file = results / "state.npz"
-    if resume and not state_file.exists():
-        raise JobError(f"Nothing to resume in '{folder}': it has no saved state. Start without --resume.")
     if not resume and (folder / "settings.json").exists():
-        raise JobError(f"'{folder}' already holds a run. Choose another folder, or go on with --resume.")
-    results.mkdir(parents=True, exist_ok=True)
-    _write_json(folder / "settings.json", asdict(settings))
-    job = _Job(folder)
-    try:
-        card = _run(settings, job, results, state_file, resume, command, report)
-    except KeyboardInterrupt:
-        job.status("stopped", "stopped on request; go on with --resume")
-        raise
-    except Exception as error:
-        job.status("failed", str(error))
-        raise
-    job.status("finished", f"validation PSNR {card['validation']['psnr']:.2f} dB")
+        raise JobError(f"'{folder.name}' already holds a run. Choose another folder, or go on with --resume.")
+    if resume and not (folder / "settings.json").exists():
+        raise JobError(f"Nothing to resume in '{folder.name}': it holds no run. Start without --resume.")
+    with JobFolder(folder, kind="train", wait_turn=wait_turn, low_priority=low_priority) as job:
+        _write_text(job.folder / "settings.json", json.dumps(asdict(settings), indent=2))
+        card = _Run(settings, job, command).go(report)
+        job.finish_message(f"validation PSNR {card['validation']['psnr']:.2f} dB")
     return card
 
 
-def _run(settings, job, results, state_file, resume, command, report) -> dict[str, Any]:
-    import keras
-    import tensorflow as tf
+class _Run:
+    """One run at work: data, model and optimiser, and the loop over them."""
 
+    def __init__(self, settings: TrainSettings, job: JobFolder, command: str):
+        import keras
+
+        from deconv_core.models import architecture
+        from deconv_core.sources import read_pictures
+
+        self.settings, self.job = settings, job
+        self.results = job.results
+        self.model_file = self.results / f"{settings.model_name}.keras"
+        keras.utils.set_random_seed(settings.seed)
+        row = architecture(settings.architecture)
+        self.model = row.build(**settings.arguments)
+
+        job.status("reading pictures")
+        found = read_pictures(settings.data, channels=int(self.model.input_shape[-1]), include=settings.include)
+        for name, reason in found.rejected:
+            job.log(f"left out {name}: {reason}")
+        pictures, held_out = _split(found, settings.seed)
+        job.log(f"{len(pictures)} pictures to train on, {len(held_out)} held out, digest {found.digest[:12]}")
+        self.make_batch = _batch_maker(pictures, settings, row.stride)
+        self.steps_per_epoch = settings.steps_per_epoch or max(1, len(pictures) // settings.batch_size)
+        self.total = self.steps_per_epoch * settings.epochs
+
+        state = self.results / "state.npz"
+        fresh = not state.exists()
+        if fresh:
+            _first_weights(self.model, settings, self.make_batch)
+        self.optimizer = _optimizer(settings, self.total)
+        self.optimizer.build(self.model.trainable_variables)
+        self.validation = _Validation(self.model, held_out, settings, row.stride)
+        self.card = _card(settings, row, self.model, found, len(self.validation.clean), command)
+        self.step, self.history, self.losses, self.best = 0, [], [], -np.inf
+        if fresh:
+            self.validation.show(self.results / "pictures", rebuilt=False)
+        else:
+            self.step, self.history, self.losses, self.best = _load_state(state, self.model, self.optimizer)
+            job.log(f"resumed at step {self.step} of {self.total}")
+
+    def go(self, report: Callable[[Progress], None]) -> dict[str, Any]:
+        """Train to the end, an early end, or a stop; returns the card of the best model."""
+        from deconv_core.models.saving import read_card
+
+        take_step = _compiled_step(self.model, self.optimizer, self.settings.loss)
+        first_step, began = self.step, time.monotonic()
+        saved = began
+        message = "first epoch"
+        try:
+            for degraded, clean in self._batches():
+                if self.job.should_stop():
+                    raise KeyboardInterrupt
+                self.losses.append(take_step(degraded, clean))
+                self.step += 1
+                now = time.monotonic()
+                pace = (self.step - first_step) / max(now - began, 1e-9)
+                if self.step % self.steps_per_epoch == 0:
+                    message = self._end_epoch(pace)
+                    saved = time.monotonic()
+                elif now - saved > _SAVE_EVERY_SECONDS:
+                    self._save_state()
+                    saved = time.monotonic()
+                self.job.status(message, self.step, self.total)
+                report(Progress(self.step, self.total, self.step // self.steps_per_epoch, message))
+                if self._out_of_patience():
+                    self.job.log(f"ended early: no better for {self.settings.patience} epochs")
+                    break
+        except KeyboardInterrupt:
+            self._save_state()
+            if not self.model_file.exists():
+                self._save_if_best(self.validation.scores(), epoch=self.step // self.steps_per_epoch)
+            raise
+        return read_card(self.model_file)
+
+    def _batches(self):
+        """The batches from the present step on, made ahead of time beside the training."""
+        import tensorflow as tf
+
+        shape = self.make_batch(0)[0].shape
+
+        def load(step):
+            parts = tf.numpy_function(self.make_batch, [step], (tf.float32, tf.float32))
+            return [tf.ensure_shape(part, shape) for part in parts]
+
+        steps = tf.data.Dataset.range(self.step, self.total)
+        return steps.map(load, num_parallel_calls=2, deterministic=True).prefetch(8)
+
+    def _end_epoch(self, pace: float) -> str:
+        """Validate, keep the model if it is the best so far, show the held-out pictures, save the state."""
+        epoch = self.step // self.steps_per_epoch
+        loss = float(np.mean(self.losses))
+        if not np.isfinite(loss):
+            raise JobError(
+                f"The loss became {loss} in epoch {epoch}; the best model so far is kept. Lower --learning-rate."
+            )
+        self.losses.clear()
+        scores = self.validation.scores()
+        speed = pace * self.settings.batch_size
+        self.history.append({"epoch": epoch, "step": self.step, "loss": loss, **scores, "patches_per_second": speed})
+        self._save_if_best(scores, epoch)
+        self.validation.show(self.results / "pictures", epoch=epoch)
+        _write_history(self.results / "history.csv", self.history)
+        self._save_state()
+        message = (
+            f"epoch {epoch}/{self.settings.epochs}: loss {loss:.5f}, validation PSNR {scores['psnr']:.2f} dB, "
+            f"SSIM {scores['ssim']:.4f}, {speed:.0f} patches/s"
+        )
+        self.job.log(message)
+        return message
+
+    def _save_if_best(self, scores: Mapping[str, float], epoch: int) -> None:
+        from deconv_core.models.saving import save_model
+
+        if scores["psnr"] > self.best:
+            self.best = scores["psnr"]
+            self.card["validation"] = {**self.card["validation"], **scores, "epoch": epoch}
+            save_model(self.model, self.model_file, self.card)
+
+    def _save_state(self) -> None:
+        self.losses[:] = [float(loss) for loss in self.losses]
+        if not np.isfinite(self.losses).all():
+            return  # the last good state stays; the end of the epoch reports the loss
+        progress = {"step": self.step, "best": self.best, "history": self.history, "losses": self.losses}
+        _save_state(self.results / "state.npz", self.model, self.optimizer, progress)
+
+    def _out_of_patience(self) -> bool:
+        if not self.settings.patience or not self.history or self.step % self.steps_per_epoch:
+            return False
+        best = max(range(len(self.history)), key=lambda number: self.history[number]["psnr"])
+        return len(self.history) - 1 - best >= self.settings.patience
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run will take, before it starts.
+
+    Attributes:
+        parameters: Trainable numbers.
+        memory_bytes: Weights, optimiser and activations of one step (the pictures themselves come on top).
+        steps: Steps in all.
+        seconds_per_step: Measured here by a few real steps.
+        seconds: For the whole run.
+    """
+
+    parameters: int
+    memory_bytes: int
+    steps: int
+    seconds_per_step: float
+    seconds: float
+
+
+def estimate(settings: TrainSettings, num_pictures: int, *, num_steps: int = 3) -> Estimate:
+    """Measure a few real steps of the run on made-up patches; reads none of the data.
+
+    Args:
+        settings: What is planned.
+        num_pictures: Pictures in the source; decides the steps of an epoch where `steps_per_epoch` is 0.
+        num_steps: Steps to measure, after one to warm up.
+    """
     from deconv_core.models import architecture
-    from deconv_core.models.saving import load_model, read_card, save_model
-    from deconv_core.sources import read_pictures
 
-    keras.utils.set_random_seed(settings.seed)
+    settings.check()
     row = architecture(settings.architecture)
     model = row.build(**settings.arguments)
-    channels = int(model.input_shape[-1])
-
-    job.status("running", "reading pictures")
-    found = read_pictures(settings.data, channels=channels, include=settings.include)
-    for name, reason in found.rejected:
-        job.log(f"left out {name}: {reason}")
-    pictures, held_out = _split(found, settings.seed)
-    job.log(f"{len(pictures)} pictures to train on, {len(held_out)} held out, digest {found.digest[:12]}")
-    make_batch = _batch_maker(pictures, settings, row.stride)
-
-    if settings.start_from:
-        _take_over(model, load_model(settings.start_from).keras_model)
-    elif settings.architecture == "photo":
-        _initialise_linear_path(model, make_batch, steps=200)
-
-    steps_per_epoch = settings.steps_per_epoch or max(1, len(pictures) // settings.batch_size)
-    total = steps_per_epoch * settings.epochs
-    rate = settings.learning_rate
-    if settings.schedule == "cosine":
-        rate = keras.optimizers.schedules.CosineDecay(rate, total)
-    optimizer = keras.optimizers.Adam(rate, global_clipnorm=1.0)
+    side = max(row.stride, settings.patch_size // row.stride * row.stride)
+    rng = np.random.default_rng(settings.seed)
+    noise = rng.integers(0, 256, (4, side, side, int(model.input_shape[-1]))).astype(np.uint8)
+    make_batch = _batch_maker(list(noise), settings, row.stride)
+    optimizer = _optimizer(settings, 1000)
     optimizer.build(model.trainable_variables)
-    loss_function = _loss(settings.loss)
-
-    @tf.function(autograph=False, jit_compile=False)
-    def step_function(degraded, clean):
-        with tf.GradientTape() as tape:
-            loss = loss_function(clean, model(degraded, training=True))
-        optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
-        return loss
-
-    validation = _Validation(model, held_out, settings, row.stride)
-    start, history, losses, best = 0, [], [], -np.inf
-    if resume:
-        start, history, losses, best = _load_state(state_file, model, optimizer)
-        job.log(f"resumed at step {start} of {total}")
-
-    def save_state(step):
-        losses[:] = [float(loss) for loss in losses]  # the losses of an unfinished epoch go on in the next process
-        _save_state(state_file, model, optimizer, step=step, best=best, history=history, losses=losses)
-
-    shape = make_batch(0)[0].shape
-
-    def load(step):
-        return [
-            tf.ensure_shape(part, shape) for part in tf.numpy_function(make_batch, [step], (tf.float32, tf.float32))
-        ]
-
-    data = tf.data.Dataset.range(start, total).map(load, num_parallel_calls=2, deterministic=True)
-    began = saved = time.monotonic()
-    step, message = start, ""
-    card = _card(settings, row, model, found, len(validation.clean), command)
-    model_file = results / f"{card['name']}.keras"
-    try:
-        for degraded, clean in data.prefetch(4):
-            losses.append(step_function(degraded, clean))
-            step += 1
-            epoch = step // steps_per_epoch
-            if step % steps_per_epoch == 0:
-                loss = float(np.mean(losses))
-                losses.clear()
-                if not np.isfinite(loss):
-                    raise JobError(
-                        f"The loss became {loss} in epoch {epoch}; the best model so far is kept. "
-                        "Lower --learning-rate."
-                    )
-                scores = validation.scores()
-                history.append({"epoch": epoch, "step": step, "loss": loss, **scores})
-                _write_history(results / "history.csv", history)
-                speed = (step - start) * settings.batch_size / (time.monotonic() - began)
-                message = (
-                    f"epoch {epoch}/{settings.epochs}: loss {loss:.5f}, validation PSNR {scores['psnr']:.2f} dB, "
-                    f"SSIM {scores['ssim']:.4f}, {speed:.0f} patches/s"
-                )
-                job.log(message)
-                if scores["psnr"] > best:
-                    best = scores["psnr"]
-                    card["validation"] = {**card["validation"], **scores, "epoch": epoch}
-                    save_model(model, model_file, card)
-                save_state(step)
-                saved = time.monotonic()
-                job.status("running", message, step, total)
-            elif time.monotonic() - saved > _SAVE_EVERY_SECONDS:
-                save_state(step)
-                saved = time.monotonic()
-                job.status("running", f"step {step} of {total}", step, total)
-            report(Progress(step, total, epoch, message))
-    except KeyboardInterrupt:
-        save_state(step)
-        raise
-    return read_card(model_file)
-
-
-class _Job:
-    """The files by which a run speaks to whoever watches it."""
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-
-    def status(self, state: str, message: str, done: int = 0, total: int = 0) -> None:
-        when = datetime.now(UTC).isoformat(timespec="seconds")
-        status = {"state": state, "done": done, "total": total, "message": message, "updated": when}
-        _write_json(self.folder / "status.json", status)
-
-    def log(self, line: str) -> None:
-        with (self.folder / "log.txt").open("a", encoding="utf-8") as file:
-            file.write(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {line}\n")
+    take_step = _compiled_step(model, optimizer, settings.loss)
+    float(take_step(*make_batch(0)))
+    began = time.perf_counter()
+    for number in range(num_steps):
+        float(take_step(*make_batch(number + 1)))
+    each = (time.perf_counter() - began) / num_steps
+    activations = sum(
+        int(np.prod(layer.compute_output_shape((settings.batch_size, side, side, layer.input.shape[-1]))[1:]))
+        for layer in model.layers
+        if not isinstance(layer.input, list) and layer.input is not layer.output and len(layer.input.shape) == 4
+    )
+    parameters = int(model.count_params())
+    # Weights, their gradient and two moments; every activation once forward and once for its gradient.
+    memory = 4 * parameters * 4 + 2 * 4 * settings.batch_size * activations
+    steps = settings.epochs * (settings.steps_per_epoch or max(1, num_pictures // settings.batch_size))
+    return Estimate(parameters, memory, steps, each, each * steps)
 
 
 def _split(found, seed: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
@@ -324,6 +405,27 @@ def _batch_maker(pictures, settings: TrainSettings, stride: int):
     return make
 
 
+def batch_maker_for(settings: TrainSettings) -> Callable[[int], tuple[np.ndarray, np.ndarray]]:
+    """The function from a step's number to its batch that a run with these settings would use; reads the pictures."""
+    from deconv_core.models import architecture
+    from deconv_core.sources import read_pictures
+
+    row = architecture(settings.architecture)
+    channels = int(row.build(**settings.arguments).input_shape[-1])
+    pictures, _ = _split(read_pictures(settings.data, channels=channels, include=settings.include), settings.seed)
+    return _batch_maker(pictures, settings, row.stride)
+
+
+def _first_weights(model, settings: TrainSettings, make_batch) -> None:
+    """The weights a run starts from: another model's, or our own first guess."""
+    from deconv_core.models.saving import load_model
+
+    if settings.start_from:
+        _take_over(model, load_model(settings.start_from).keras_model)
+    elif settings.architecture == "photo":
+        _initialise_linear_path(model, make_batch, steps=200)
+
+
 def _initialise_linear_path(model, make_batch, steps: int) -> None:
     """Start the linear path at the principal components of 8x8 patches, so training starts from their quality."""
     encode, decode, fold = (model.get_layer(name) for name in ("linear_encode", "linear_decode", "fold"))
@@ -349,35 +451,45 @@ def _take_over(model, trained) -> None:
     model.set_weights(trained.get_weights())
 
 
-def _loss(name: str):
+def _optimizer(settings: TrainSettings, steps: int):
+    import keras
+
+    rate = settings.learning_rate
+    if settings.schedule == "cosine":
+        rate = keras.optimizers.schedules.CosineDecay(rate, steps)
+    if settings.optimizer == "sgd":
+        return keras.optimizers.SGD(rate, momentum=0.9, nesterov=True, global_clipnorm=1.0)
+    kinds = {"adam": keras.optimizers.Adam, "adamw": keras.optimizers.AdamW}
+    return kinds[settings.optimizer](rate, global_clipnorm=1.0)
+
+
+def _compiled_step(model, optimizer, loss_key: str):
+    """One step of training as one graph: (degraded, clean) -> the loss before the step."""
     import tensorflow as tf
 
-    def charbonnier(clean, rebuilt):
-        return tf.reduce_mean(tf.sqrt(tf.square(rebuilt - clean) + 1e-6))
+    from deconv_core.losses import loss
 
-    def binary_crossentropy(clean, rebuilt):
-        rebuilt = tf.clip_by_value(rebuilt, 1e-7, 1 - 1e-7)
-        return -tf.reduce_mean(clean * tf.math.log(rebuilt) + (1 - clean) * tf.math.log(1 - rebuilt))
+    function = loss(loss_key).make()
 
-    return {
-        "charbonnier": charbonnier,
-        "mse": lambda clean, rebuilt: tf.reduce_mean(tf.square(rebuilt - clean)),
-        "mae": lambda clean, rebuilt: tf.reduce_mean(tf.abs(rebuilt - clean)),
-        "binary_crossentropy": binary_crossentropy,
-    }[name]
+    @tf.function(autograph=False, jit_compile=False)
+    def take_step(degraded, clean):
+        with tf.GradientTape() as tape:
+            value = function(clean, model(degraded, training=True))
+        optimizer.apply(tape.gradient(value, model.trainable_variables), model.trainable_variables)
+        return value
+
+    return take_step
 
 
 class _Validation:
-    """Scores of the model on the held-out pictures, cut to one size."""
+    """Scores of the model on the held-out pictures, cut to one size, and the few of them that are shown."""
 
     def __init__(self, model, held_out, settings: TrainSettings, stride: int):
         from deconv_core.distortions import distort
         from deconv_core.models.inference import Reconstructor
 
         side = min(_VALIDATION_SIDE, *(min(picture.shape[:2]) for picture in held_out))
-        tops = [((picture.shape[0] - side) // 2, (picture.shape[1] - side) // 2) for picture in held_out]
-        self.clean = np.stack([p[y : y + side, x : x + side] for p, (y, x) in zip(held_out, tops, strict=True)]) / 255
-        self.clean = self.clean.astype(np.float32)
+        self.clean = np.stack([_middle(picture, side) for picture in held_out]).astype(np.float32) / 255
         self.degraded = self.clean
         if settings.objective == "restore":
             rng = np.random.default_rng([settings.seed, 3])
@@ -393,8 +505,35 @@ class _Validation:
         from deconv_core.metrics.psnr import psnr
         from deconv_core.metrics.ssim import ssim
 
-        rebuilt = self.reconstructor.reconstruct(self.degraded)
-        return {"psnr": float(psnr(self.clean, rebuilt).mean()), "ssim": float(ssim(self.clean, rebuilt).mean())}
+        self.rebuilt = self.reconstructor.reconstruct(self.degraded)
+        return {
+            "psnr": float(psnr(self.clean, self.rebuilt).mean()),
+            "ssim": float(ssim(self.clean, self.rebuilt).mean()),
+        }
+
+    def show(self, folder: Path, *, rebuilt: bool = True, epoch: int = 0) -> None:
+        """Write the shown pictures side by side: `epoch_0007.png`, or before training `reference.png`, `input.png`."""
+        folder.mkdir(exist_ok=True)
+        if rebuilt:
+            _write_strip(folder / f"epoch_{epoch:04d}.png", self.rebuilt)
+        else:
+            _write_strip(folder / "reference.png", self.clean)
+            _write_strip(folder / "input.png", self.degraded)
+
+
+def _write_strip(path: Path, batch: np.ndarray) -> None:
+    from deconv_core.images import encode_png
+
+    side = min(_SHOWN_SIDE, *batch.shape[1:3])
+    data = encode_png(np.concatenate([_middle(picture, side) for picture in batch[:_SHOWN_PICTURES]], axis=1))
+    beside = path.with_suffix(".part")
+    beside.write_bytes(data)
+    beside.replace(path)
+
+
+def _middle(picture: np.ndarray, side: int) -> np.ndarray:
+    top, left = ((size - side) // 2 for size in picture.shape[:2])
+    return picture[top : top + side, left : left + side]
 
 
 def _card(settings: TrainSettings, row, model, found, num_held_out: int, command: str) -> dict[str, Any]:
@@ -402,10 +541,9 @@ def _card(settings: TrainSettings, row, model, found, num_held_out: int, command
     import tensorflow as tf
 
     code = model.get_layer("code").output.shape
-    name = settings.name or f"{settings.architecture}_{hashlib.sha256(repr(settings).encode()).hexdigest()[:6]}"
     return {
-        "name": name,
-        "label": settings.label or name,
+        "name": settings.model_name,
+        "label": settings.label or settings.model_name,
         "architecture": settings.architecture,
         "arguments": dict(settings.arguments),
         "objective": settings.objective,
@@ -432,7 +570,7 @@ def _card(settings: TrainSettings, row, model, found, num_held_out: int, command
     }
 
 
-def _save_state(path: Path, model, optimizer, **progress) -> None:
+def _save_state(path: Path, model, optimizer, progress: Mapping[str, Any]) -> None:
     """Weights, optimiser and progress in one file, replaced atomically."""
     arrays = {f"weight_{i}": weight.numpy() for i, weight in enumerate(model.weights)}
     arrays |= {f"optimizer_{i}": np.asarray(variable) for i, variable in enumerate(optimizer.variables)}
@@ -452,15 +590,16 @@ def _load_state(path: Path, model, optimizer) -> tuple[int, list[dict], list[flo
 
 
 def _write_history(path: Path, history: list[dict]) -> None:
-    lines = [",".join(history[0]), *(",".join(str(value) for value in row.values()) for row in history)]
-    beside = path.with_suffix(".part")
-    beside.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    beside.replace(path)
+    lines = io.StringIO()
+    writer = csv.DictWriter(lines, fieldnames=list(history[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(history)
+    _write_text(path, lines.getvalue())
 
 
-def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+def _write_text(path: Path, text: str) -> None:
     beside = path.with_name(path.name + ".part")
-    beside.write_text(json.dumps(content, indent=2), encoding="utf-8")
+    beside.write_text(text, encoding="utf-8")
     beside.replace(path)
 
 
@@ -470,4 +609,7 @@ def settings_from(stored: Mapping[str, Any]) -> TrainSettings:
     unknown = set(stored) - known
     if unknown:
         raise JobError(f"settings.json holds {', '.join(sorted(unknown))}, which this version does not know.")
-    return TrainSettings(**stored)
+    spans = {
+        kind: tuple(map(float, span)) for kind, span in stored.get("degradations", {}).items()
+    }  # JSON has no tuples
+    return TrainSettings(**{**stored, "degradations": spans})

@@ -1,7 +1,7 @@
 """The training loop: what it writes, that its seed reproduces, that it resumes, and what it refuses."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -53,8 +53,12 @@ def test_a_run_leaves_a_model_a_card_a_history_and_its_status(settings, tmp_path
     assert steps == list(range(1, 13))
     assert json.loads((tmp_path / "job/status.json").read_text())["state"] == "finished"
     assert settings_from(json.loads((tmp_path / "job/settings.json").read_text())) == settings
+    assert json.loads((tmp_path / "job/status.json").read_text())["done"] == 12
+    assert {file.name for file in (tmp_path / "job/results/pictures").iterdir()} == {
+        "reference.png", "input.png", "epoch_0001.png", "epoch_0002.png", "epoch_0003.png",
+    }  # fmt: skip
     history = (tmp_path / "job/results/history.csv").read_text().splitlines()
-    assert history[0] == "epoch,step,loss,psnr,ssim"
+    assert history[0] == "epoch,step,loss,psnr,ssim,patches_per_second"
     assert len(history) == 4
     assert card == json.loads((tmp_path / "job/results/small.json").read_text())
     assert card["command"] == "the command"
@@ -105,7 +109,7 @@ def test_a_stopped_run_resumed_ends_as_an_unbroken_one(settings, tmp_path):
     histories = [
         np.loadtxt(tmp_path / job / "results/history.csv", delimiter=",", skiprows=1) for job in ("unbroken", "broken")
     ]
-    np.testing.assert_allclose(*histories, atol=1e-4)
+    np.testing.assert_allclose(*(history[:, :5] for history in histories), atol=1e-4)
 
 
 def test_restoring_learns_to_take_noise_away(settings, tmp_path):
@@ -158,6 +162,10 @@ def test_digits_train_the_article_network(tmp_path):
     ("change", "words"),
     [
         ({"loss": "magic"}, "--loss got 'magic'; choose one of charbonnier"),
+        ({"optimizer": "lion"}, "--optimizer got 'lion'; choose one of adam"),
+        ({"loss": "ms_ssim_l1", "patch_size": 32}, "--loss ms_ssim_l1 needs patches of 44 pixels"),
+        ({"degradations": {"jpeg": (4, 2)}}, "severities rise from 0 to 5"),
+        ({"patience": -1}, "--patience got -1"),
         ({"objective": "dream"}, "--objective got 'dream'"),
         ({"objective": "restore"}, "needs --degradations"),
         ({"objective": "restore", "degradations": {"rain": (1, 2)}}, "--degradations got 'rain'"),
@@ -193,6 +201,54 @@ def test_a_loss_that_explodes_ends_the_run_as_failed_and_keeps_the_best_model(se
         train(settings, tmp_path / "job")
     assert json.loads((tmp_path / "job/status.json").read_text())["state"] == "failed"
     assert (tmp_path / "job/results/small.keras").exists()
+
+
+def test_settings_come_back_from_their_file_as_they_were(settings):
+    restore = replace(settings, objective="restore", degradations={"jpeg": (1.0, 4.0)})
+    stored = json.loads(json.dumps(asdict(restore)))
+    assert settings_from(stored) == restore
+    assert settings_from(stored).model_name == restore.model_name
+
+
+def test_an_early_end_comes_when_validation_no_longer_rises(settings, tmp_path, monkeypatch):
+    from deconv_core import training
+
+    scores = iter([20.0, 21.0, 20.5, 20.9, 25.0, 26.0])
+
+    def falling(self):
+        self.rebuilt = self.clean
+        return {"psnr": next(scores), "ssim": 0.5}
+
+    monkeypatch.setattr(training._Validation, "scores", falling)
+    card = train(replace(settings, epochs=6, patience=2), tmp_path / "job")
+    assert card["validation"]["epoch"] == 2
+    assert len((tmp_path / "job/results/history.csv").read_text().splitlines()) == 5
+
+
+def test_a_stop_before_the_first_epoch_ends_leaves_a_model_that_loads(settings, tmp_path):
+    from deconv_core.models.saving import load_model
+
+    def stop(now):
+        if now.step == 2:
+            (tmp_path / "job/stop").touch()
+
+    with pytest.raises(KeyboardInterrupt):
+        train(replace(settings, steps_per_epoch=5000), tmp_path / "job", report=stop)
+    assert json.loads((tmp_path / "job/status.json").read_text())["state"] == "stopped"
+    batch = np.full((1, 16, 16, 3), 0.5, np.float32)
+    assert load_model(tmp_path / "job/results/small.keras").reconstruct(batch).shape == batch.shape
+
+
+def test_the_estimate_counts_parameters_and_steps_and_measures_time(settings):
+    from deconv_core.models import architecture
+    from deconv_core.training import estimate
+
+    found = estimate(replace(settings, steps_per_epoch=0), num_pictures=40)
+    assert found.parameters == architecture("photo").build(**SMALL).count_params()
+    assert found.steps == 3 * 10
+    assert found.seconds == pytest.approx(found.steps * found.seconds_per_step)
+    assert found.seconds_per_step > 0
+    assert found.memory_bytes > 16 * found.parameters
 
 
 def test_unknown_stored_settings_are_refused():
