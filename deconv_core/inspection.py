@@ -264,26 +264,33 @@ def broken_laws(card: Mapping[str, Any], keys: Sequence[str]) -> str:
 
     Args:
         card: The model's card; its `laws` come from `metrics.laws`.
-        keys: Metrics that stand together on the screen.
+        keys: Metrics that stand together on the screen. A law that only some of them break names these.
     """
+    reports = {key: found for key in keys if isinstance(found := (card.get("laws") or {}).get(key), Mapping)}
+    broken: dict[str, dict[str, Mapping[str, Any]]] = {}  # law -> key -> what was found
+    for key, found in reports.items():
+        if found.get("passed") is not False:
+            continue
+        laws = {name: law for name, law in (found.get("laws") or {}).items() if isinstance(law, Mapping)}
+        failed = {name: law for name, law in laws.items() if law.get("passed") is False} or {"": {}}
+        for name, law in failed.items():
+            broken.setdefault(name, {})[key] = law
     parts = []
-    for key in keys:
-        found = (card.get("laws") or {}).get(key)
-        if isinstance(found, Mapping) and found.get("passed") is False:
-            broken = {
-                name: law
-                for name, law in (found.get("laws") or {}).items()
-                if isinstance(law, Mapping) and law.get("passed") is False
-            }
-            words = [_law_words(name, law) for name, law in broken.items()] or ["a law is broken"]
-            parts.append(f"{METRICS[key].label}: {', '.join(words)}")
-    return f"Breaks sanity laws with this model. {'; '.join(parts)}." if parts else ""
+    for name, by_key in broken.items():
+        words = _law_words(name, list(by_key.values()))
+        if len(by_key) < len(reports):
+            words += f" ({', '.join(METRICS[key].label.split(', ')[-1] for key in by_key)})"
+        parts.append(words)
+    return f"Breaks sanity laws with this model: {'; '.join(parts)}." if parts else ""
 
 
-def _law_words(name: str, law: Mapping[str, Any]) -> str:
-    if name == "monotone" and isinstance(law.get("inversions"), Mapping):
-        rises = sum(count for count in law["inversions"].values() if isinstance(count, int))
-        return f"more damage scored better in {rises:,} of {law.get('compared', 0):,} steps"
+def _law_words(name: str, found: Sequence[Mapping[str, Any]]) -> str:
+    if name == "monotone" and all(isinstance(law.get("inversions"), Mapping) for law in found):
+        rises, compared = max(
+            (sum(count for count in law["inversions"].values() if isinstance(count, int)), law.get("compared", 0))
+            for law in found
+        )
+        return f"more damage scored better in {'up to ' if len(found) > 1 else ''}{rises:,} of {compared:,} steps"
     known = {
         "identity": "identical pictures do not get the best value",
         "monotone": "more damage can score better",
@@ -291,7 +298,7 @@ def _law_words(name: str, law: Mapping[str, Any]) -> str:
         "batch": "the score depends on the neighbours in a batch",
         "type": "8-bit and float pictures score differently",
     }
-    return known.get(name, f"the law “{name}” is broken")
+    return known.get(name, "a law does not hold")
 
 
 # The code, and ladders of damage

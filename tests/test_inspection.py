@@ -217,8 +217,7 @@ def test_broken_laws_are_one_sentence():
         "recon_pair_psnr": {"passed": True, "failed": [], "laws": {}},
     }
     assert inspection.broken_laws({"laws": laws}, ("recon_pair_psnr", "recon_pair_ssim")) == (
-        "Breaks sanity laws with this model. Recovered with recovered, SSIM: "
-        "more damage scored better in 10 of 1,600 steps."
+        "Breaks sanity laws with this model: more damage scored better in 10 of 1,600 steps (SSIM)."
     )
     assert inspection.broken_laws({}, ("psnr",)) == ""
 

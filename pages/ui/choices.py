@@ -18,7 +18,7 @@ from pages.ui.inputs import choose_model, distortion_steps, example_buttons, own
 from pages.ui.model_card import model_card
 
 DIGIT_MODEL = "article"
-WORSE, OTHER = "The reference made worse", "Another picture"
+WORSE, OTHER = "Made worse", "Another picture"
 # Up to this many pixels everything is quick; larger uploads are worked on at VIEW_PIXELS unless asked otherwise.
 QUICK_PIXELS = 4_000_000
 MAX_PIXELS = 50_000_000

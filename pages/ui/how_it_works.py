@@ -29,6 +29,11 @@ def show_how_it_works(name: str, pair: Pair) -> None:
     _transposed(name, pair)
 
 
+def _large_png(pixels: np.ndarray) -> bytes:
+    """Small pictures with their pixels as squares: a browser would smear them."""
+    return encode_png(inspection.enlarged(np.asarray(pixels, np.float32), 2 * _STEP_SIDE))
+
+
 def _steps(name: str, pair: Pair) -> None:
     st.markdown("#### Encode, decode, compare")
     pictures = {"Image to judge": pair.candidate, "Reference": pair.reference}
@@ -45,18 +50,18 @@ def _steps(name: str, pair: Pair) -> None:
     sheet = inspection.code_sheet(code)
     size = " × ".join(map(str, (seen.shape[1], seen.shape[0], seen.shape[2])))
     shown = (
-        ("1. The picture x", encode_png(seen), f"{size} numbers, as the model sees it."),
+        ("1. The picture x", _large_png(seen), f"{size} numbers, as the model sees it."),
         (
             "2. Its code E(x)",
-            encode_png(sheet),
+            _large_png(sheet),
             f"{code.shape[1]} × {code.shape[0]} × {code.shape[2]} numbers, {share:.0%} of the "
             f"picture's. Convolution and pooling made it; the {min(16, code.shape[2])} channels that vary most, each "
             "stretched to its own range.",
         ),
-        ("3. Recovered D(E(x))", encode_png(rebuilt), "Deconvolution of the code alone."),
+        ("3. Recovered D(E(x))", _large_png(rebuilt), "Deconvolution of the code alone."),
         (
             "4. The difference",
-            encode_png(colour_map(error, 0, inspection.map_scale("psnr")[0]).astype(np.float32) / 255),
+            _large_png(colour_map(error, 0, inspection.map_scale("psnr")[0]).astype(np.float32) / 255),
             f"What the code could not keep: black is none, white is {inspection.map_scale('psnr')[0]:g} of full range. "
             f"PSNR {inspection.score_words(METRICS['psnr'], score)}, higher is better.",
         ),
@@ -143,7 +148,7 @@ def _transposed(name: str, pair: Pair) -> None:
         for heading, pixels, caption in pictures:
             with st.container(width=_STEP_SIDE):
                 st.markdown(f"**{heading}**")
-                st.image(encode_png(inspection.enlarged(pixels.astype(np.float32), 256)), width="stretch", alt=heading)
+                st.image(_large_png(pixels), width="stretch", alt=heading)
                 st.caption(caption)
     st.markdown(
         f"**The adjoint identity**, with a random code y: ⟨K x, y⟩ = {adjoint.in_code:.6f} and ⟨x, Kᵀ y⟩ = "
