@@ -796,7 +796,6 @@ def agreement(
         "group": group,
         "content": content,
         "std": std,
-        "direction": direction.words,
         "resamples": resamples,
         "confidence": _CONFIDENCE,
         "folds": folds,
@@ -940,7 +939,12 @@ def as_text(found: Agreement) -> str:
         cells += [_digits(row["outlier_ratio"], 8), row["fit"] or "-"]
         lines.append("  ".join(cells))
     overall = found.significance[found.significance["group"] == ALL]
+    shown = set()
     for row in overall[overall["against"].map(_plain).isin(BASELINES)].to_dict("records"):
+        pair = frozenset((row["metric"], row["against"]))
+        if pair in shown:
+            continue
+        shown.add(pair)
         lines.append(f"{row['metric']} against {row['against']}: SRCC {_difference(row)}.")
     for row in table.to_dict("records"):
         if row["note"]:

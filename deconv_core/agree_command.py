@@ -1,0 +1,441 @@
+"""From a table with human scores to an agreement and its files: what `agree` does, for the command line and for pages.
+
+In three steps, so that everything doubtful can be shown before anything is computed: `prepare` reads and understands,
+`compute` fills in metrics that the table lacks and compares, `write` leaves tables that need nothing else to be read.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from deconv_core.agreement import Agreement, advice, agreement, as_text
+from deconv_core.direction import metric_direction, plain_name
+from deconv_core.errors import DeconvError, JobError
+from deconv_core.human_scores import HumanScores, Pictures, find_pictures, read_scores, resolve_column
+from deconv_core.scoring import Problem
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from deconv_core.models.inference import Reconstructor
+
+# Compared where a table brings pictures and no metric, and none is asked for.
+_USUAL = ("psnr", "ssim")
+_TIMED_PAIRS = 4
+_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is going to be compared, before anything is computed.
+
+    Attributes:
+        scores: The table, understood; its `mos` role is the column of human scores that was chosen.
+        read: Metric -> column of the table that holds it.
+        missing: Metrics that have to be computed from pictures.
+        pictures: Where these are; None where nothing has to be computed.
+        group: Column to split by, or None.
+    """
+
+    scores: HumanScores
+    read: dict[str, str]
+    missing: list[str]
+    pictures: Pictures | None
+    group: str | None
+
+    @property
+    def lines(self) -> list[str]:
+        """What to show before anything runs: guesses, repairs, pictures, and the first of what does not fit."""
+        lines = [*self.scores.guesses(), *self.scores.notes]
+        if self.pictures is not None:
+            lines.append(self.pictures.summary)
+        problems = self.problems
+        for problem in problems[:_SHOWN]:
+            named = f"{problem.candidate} ({problem.reference})" if problem.reference else problem.candidate
+            lines.append(f"{problem.status}: {named or 'a row without a name'}. {problem.reason}")
+        if len(problems) > _SHOWN:
+            lines.append(f"... and {len(problems) - _SHOWN} more that do not fit.")
+        return lines
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """Rows and files that do not fit together."""
+        return self.scores.problems if self.pictures is None else self.pictures.problems
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """An agreement with what stands beside it.
+
+    Attributes:
+        plan: What it was made from.
+        rows: The table with every metric, one row per picture: every number of `found` follows from it.
+        found: The agreement.
+        published: Numbers that others published for these metrics on this data set; empty where it is not known.
+        contaminated: Metric -> sentence, for metrics made with what they are judged on.
+        milliseconds: Metric -> measured time per image, for those that were computed here.
+        recipes: Metric -> how its numbers were made, or from where they were read.
+    """
+
+    plan: Plan
+    rows: pd.DataFrame
+    found: Agreement
+    published: pd.DataFrame
+    contaminated: dict[str, str]
+    milliseconds: dict[str, float] = field(default_factory=dict)
+    recipes: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def advice(self) -> str:
+        """One sentence: which metric to trust for pictures like these, by how much, at what cost."""
+        return advice(self.found, milliseconds=self.milliseconds, contaminated=self.contaminated)
+
+    @property
+    def text(self) -> str:
+        """All of it for a terminal."""
+        lines = [self.advice, as_text(self.found), *self.contaminated.values()]
+        for row in self.published.to_dict("records"):
+            trained = (
+                f"made with human scores: {row['trained_on']}" if row["trained_on_scores"] else "no human scores used"
+            )
+            to = f" to {row['srcc_to']:.4g}" if np.isfinite(row["srcc_to"] or np.nan) else ""
+            number = f"SRCC {row['srcc']:.4g}{to}"
+            lines.append(f"Published for {row['data_set']}: {row['label']} {number} ({trained}; {row['source']}).")
+        return "\n".join(lines)
+
+
+def prepare(
+    source: str | Path,
+    *,
+    scores: str | None = None,
+    metrics: Sequence[str] | None = None,
+    group: str | None = None,
+    columns: Mapping[str, str | None] | None = None,
+    images: str | Path | None = None,
+    references: str | Path | None = None,
+    sheet: str | None = None,
+) -> Plan:
+    """Read and understand a table, and find the pictures that are needed; nothing is computed.
+
+    Args:
+        source: Table or folder of a known data set (see `human_scores.read_scores`).
+        scores: Column of human scores; guessed by its name without it.
+        metrics: Columns of the table, or metrics to compute from pictures; without any, every column named like a
+            metric, or PSNR and SSIM where there is none.
+        group: Column to split by, or a role such as `distortion`.
+        columns: Role -> column, to overrule guesses.
+        images: Folder with the pictures, where they are not beside the table.
+        references: Folder with the references, where the table does not name them.
+        sheet: Sheet of an Excel file.
+
+    Raises:
+        DeconvError: A column or metric is unknown, no column holds human scores, or pictures that are needed are not
+            there.
+    """
+    from deconv_core.metrics import METRICS
+
+    table = read_scores(source, sheet=sheet, columns={**(columns or {}), "mos": scores})
+    mos = table.column("mos")
+    if mos is None:
+        raise DeconvError(f"No column is named like human scores; name one with --scores: {_numeric(table.frame)}.")
+    if mos not in _numeric(table.frame).split(", "):
+        raise DeconvError(f"Column '{mos}' holds no numbers; choose one of {_numeric(table.frame)}.")
+    split = None
+    if group:
+        split = table.column(group) if group in table.roles else resolve_column(table.frame, group)
+    own = {plain_name(str(column)): str(column) for column in reversed(table.frame.columns)}
+    usable = set(_numeric(table.frame).split(", ")) - {mos}
+    if metrics is None:
+        found = [column for column in table.frame.columns if column in usable and metric_direction(column) is not None]
+        metrics = found or list(_USUAL)
+    read, missing = {}, []
+    for name in metrics:
+        column = name if name in usable else own.get(plain_name(name))
+        key = next((key for key in METRICS if plain_name(key) == plain_name(name)), name)
+        if column in usable:
+            read[key] = column
+        elif key in METRICS:
+            missing.append(key)
+        else:
+            raise DeconvError(
+                f"'{name}' is neither a column of numbers nor a metric; choose among the columns "
+                f"{', '.join(column for column in table.frame.columns if column in usable) or '(none)'} "
+                f"and the metrics {', '.join(METRICS)}."
+            )
+    pictures = None
+    if missing:
+        try:
+            pictures = find_pictures(table, images, references=references)
+        except DeconvError as error:
+            raise DeconvError(f"{', '.join(missing)} must be computed from pictures. {error}") from error
+        _check_pictures(table, pictures, missing)
+    return Plan(table, read, missing, pictures, split)
+
+
+def compute(
+    plan: Plan,
+    *,
+    higher_is_better: bool | None = None,
+    model_name: str | None = None,
+    resamples: int = 1000,
+    folds: int = 10,
+    seed: int = 0,
+    report: Callable[[int, int], None] = lambda done, total: None,
+) -> Outcome:
+    """Compute the metrics that are missing, and compare all of them with the human scores.
+
+    Args:
+        plan: From `prepare`.
+        higher_is_better: Direction of the human scores where the user states it.
+        model_name: Model for the recon_* scores.
+        resamples, folds, seed: See `agreement.agreement`.
+        report: Called with the numbers of pictures done and to do.
+
+    Raises:
+        DeconvError: A column cannot be used.
+        JobError: Not one picture could be scored.
+    """
+    from deconv_core import scoring
+    from deconv_core.published import contamination, published_table
+
+    table = plan.scores
+    mos = table.column("mos")
+    rows = table.frame.copy()
+    clash = [column for column in rows.columns if column in plan.missing]
+    rows = rows.rename(columns={column: f"{column} (not numbers)" for column in clash})
+    # A metric goes by its key; the table's own spelling stays in the recipe.
+    rows = rows.rename(columns={column: key for key, column in plan.read.items()})
+    roles = {role: found.column for role, found in table.roles.items()}
+    recipes: dict[str, Any] = {key: {"read_from": column, "computed_here": False} for key, column in plan.read.items()}
+    model = scoring.default_model(plan.missing, model_name) if plan.missing else None
+    milliseconds: dict[str, float] = {}
+    if plan.missing:
+        numbers = _score(plan, rows[mos].notna().to_numpy(), model, report)
+        rows = rows.assign(**numbers)
+        milliseconds = _measure(plan, model)
+        recipes |= scoring.recipes(plan.missing, model)
+    keys = [*plan.read, *plan.missing]
+    found = agreement(
+        rows,
+        mos,
+        keys,
+        group=plan.group,
+        content=roles.get("content"),
+        std=roles.get("std"),
+        higher_is_better=higher_is_better,
+        known_direction=table.direction,
+        resamples=resamples,
+        folds=folds,
+        seed=seed,
+    )
+    contaminated = {}
+    for key in keys:
+        card = _card(key, model if key in plan.missing else None)
+        sentence = contamination(key, table.data_set, card=card, scores_digest=table.digest)
+        if sentence:
+            contaminated[key] = sentence
+    beside = published_table(keys, table.data_set) if table.data_set else published_table([])
+    return Outcome(plan, rows, found, beside, contaminated, milliseconds, recipes)
+
+
+def write(outcome: Outcome, folder: str | Path, *, command: str = "") -> list[Path]:
+    """Write everything under a folder: `settings.json` and, in `results/`, tables as CSV and Parquet.
+
+    `agreement` is the table itself; `significance`, `held_out`, `published` and `problems` stand beside it where they
+    hold anything, `curves.json` has the fitted curves and `rows.parquet` the numbers that all of it follows from.
+
+    Returns:
+        The files, the agreement first.
+
+    Raises:
+        DeconvError: The folder cannot be written.
+    """
+    import pandas as pd
+
+    from deconv_core.tables import write_table
+
+    folder = Path(folder)
+    results = folder / "results"
+    try:
+        results.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DeconvError(f"'{folder}' cannot be made ({error.strerror}); choose another folder for --out.") from error
+    found = outcome.found
+    files = write_table(found.table, results / "agreement.csv", outcome.recipes)
+    files += write_table(found.table, results / "agreement.parquet", outcome.recipes)
+    held_out = [frame.assign(metric=key) for key, frame in found.held_out.items()]
+    beside = {
+        "significance": found.significance,
+        "held_out": pd.concat(held_out, ignore_index=True) if held_out else pd.DataFrame(),
+        "published": outcome.published,
+        "problems": pd.DataFrame([vars(problem) for problem in outcome.plan.problems]),
+    }
+    for name, frame in beside.items():
+        if len(frame):
+            files += write_table(frame, results / f"{name}.csv")
+    files += write_table(outcome.rows, results / "rows.parquet", outcome.recipes)
+    curves = [
+        {"metric": metric, "group": group, **vars(fit) | {"parameters": list(fit.parameters)}}
+        for (metric, group), fit in found.fits.items()
+    ]
+    files.append(_write_json(results / "curves.json", curves))
+    files.append(_write_json(folder / "settings.json", settings(outcome, command)))
+    return files
+
+
+def settings(outcome: Outcome, command: str = "") -> dict[str, Any]:
+    """What is needed to do it again, and what was understood of the table."""
+    table = outcome.plan.scores
+    found = outcome.found
+    return {
+        "kind": "agree",
+        "command": command,
+        "data_set": table.data_set,
+        "scores_digest": table.digest,
+        "columns": {role: {"column": told.column, "why": told.why} for role, told in table.roles.items()},
+        "direction": {
+            "higher_is_better": found.direction.higher_is_better,
+            "why": found.direction.why,
+            "contradiction": found.direction.contradiction,
+        },
+        **found.settings,
+        "read": outcome.plan.read,
+        "computed": outcome.plan.missing,
+        "notes": [*table.notes, *found.notes],
+        "contaminated": outcome.contaminated,
+        "milliseconds_per_image": outcome.milliseconds,
+        "advice": outcome.advice,
+        "versions": {
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("numpy", "scipy", "pandas")},
+        },
+    }
+
+
+def _numeric(frame: pd.DataFrame) -> str:
+    import pandas as pd
+
+    return ", ".join(str(column) for column in frame.columns if pd.api.types.is_numeric_dtype(frame[column]))
+
+
+def _check_pictures(table: HumanScores, pictures: Pictures, keys: Sequence[str]) -> None:
+    from deconv_core.metrics import METRICS
+
+    found = sum(path is not None for path in pictures.candidates)
+    if not found:
+        first = pictures.problems[0].reason if pictures.problems else "The table is empty."
+        raise DeconvError(
+            f"{', '.join(keys)} must be computed from pictures, and none of {len(pictures.candidates)} was found "
+            f"({first}). Name their folder with --images."
+        )
+    lacking = [key for key in keys if METRICS[key].needs_reference]
+    paired = sum(None not in pair for pair in zip(pictures.candidates, pictures.references, strict=True))
+    if lacking and not paired:
+        raise DeconvError(
+            f"{', '.join(lacking)} need references, and no row has one. Name the column with --column reference=NAME, "
+            "or their folder with --references."
+        )
+
+
+def _score(
+    plan: Plan, rated: np.ndarray, model: Reconstructor | None, report: Callable[[int, int], None]
+) -> dict[str, np.ndarray]:
+    """The missing metrics of every row that has a human score and its pictures; NaN elsewhere."""
+    from deconv_core import scoring
+    from deconv_core.metrics import METRICS
+
+    needs = any(METRICS[key].needs_reference for key in plan.missing)
+    places, pairs = [], []
+    for place, (candidate, reference) in enumerate(
+        zip(plan.pictures.candidates, plan.pictures.references, strict=True)
+    ):
+        if rated[place] and candidate is not None and (reference is not None or not needs):
+            places.append(place)
+            pairs.append(scoring.Pair(candidate, reference))
+    scored = scoring.score_pairs(pairs, plan.missing, model=model, report=lambda done: report(done, len(pairs)))
+    if not (scored["status"] == "ok").any():
+        reason = scored["reason"].iloc[0] if len(scored) else "no row has both a human score and its pictures"
+        raise JobError(f"None of {len(pairs)} pictures could be scored ({reason}).")
+    numbers = {}
+    for key in plan.missing:
+        numbers[key] = np.full(len(rated), np.nan)
+        numbers[key][places] = scored[key].to_numpy(np.float64)
+    return numbers
+
+
+def _measure(plan: Plan, model: Reconstructor | None) -> dict[str, float]:
+    """Milliseconds per image of each computed metric, on the first pairs of one size, after a run to warm up."""
+    from deconv_core import scoring
+    from deconv_core.errors import ImageError
+    from deconv_core.images import read_image
+
+    references, candidates = [], []
+    for candidate, reference in zip(plan.pictures.candidates, plan.pictures.references, strict=True):
+        if candidate is None or (reference is None and candidates):
+            continue
+        try:
+            one = read_image(candidate).pixels
+            other = one if reference is None else read_image(reference).pixels
+            other, one, _ = scoring.fit_pair(other, one)
+        except ImageError:
+            continue
+        if candidates and one.shape != candidates[0].shape:
+            break
+        references.append(other)
+        candidates.append(one)
+        if len(candidates) == _TIMED_PAIRS:
+            break
+    if not candidates:
+        return {}
+    first, second = np.stack(references), np.stack(candidates)
+    found = {}
+    for key in plan.missing:
+        scoring.score_batch(first, second, [key], model=model)
+        start = time.perf_counter()
+        scoring.score_batch(first, second, [key], model=model)
+        found[key] = 1000 * (time.perf_counter() - start) / len(candidates)
+    return found
+
+
+def _card(key: str, model: Reconstructor | None) -> Mapping[str, Any] | None:
+    """The card of the model behind a metric; None where there is none, or it is not known."""
+    from deconv_core import scoring
+    from deconv_core.errors import ModelError
+    from deconv_core.metrics import METRICS
+
+    if key not in METRICS or not METRICS[key].needs_model:
+        return None
+    if key == "deconv":
+        from deconv_core.models.saving import read_card
+
+        try:
+            return read_card(scoring.DECONV_MODEL)
+        except ModelError:
+            return None
+    return model.card if model is not None else None
+
+
+def _write_json(path: Path, content: Any) -> Path:
+    def plain(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {str(key): plain(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [plain(item) for item in value]
+        # JSON has no word for a number that is none.
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+
+    try:
+        path.write_text(json.dumps(plain(content), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise DeconvError(f"'{path}' cannot be written ({error.strerror}); choose another folder for --out.") from error
+    return path
