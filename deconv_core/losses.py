@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from deconv_core.errors import DeconvError
 
 if TYPE_CHECKING:
+    import keras
     import tensorflow as tf
 
     Function = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
@@ -89,7 +90,7 @@ def _reconstruction() -> Function:
     return reconstruction_loss(load_model(RECONSTRUCTION_MODEL).keras_model)
 
 
-def reconstruction_loss(model) -> Function:
+def reconstruction_loss(model: keras.Model) -> Function:
     """Our reconstruction distance as a loss: mean |R(rebuilt) - R(clean)|, plus a tenth of the plain error.
 
     R is a frozen model, so that training is told what survives R's round trip; the plain term keeps what R throws

@@ -28,14 +28,20 @@ _PIXELS_PER_BATCH = 4 * 512 * 512
 
 @dataclass(frozen=True)
 class Pair:
-    """A candidate and its reference, as files or as pictures already read; no reference means None."""
+    """A candidate and its reference, as files or as pictures already read; no reference means None.
+
+    `candidate_name` and `reference_name` stand in the table; without them, the files' own names.
+    """
 
     candidate: Path | Picture
     reference: Path | Picture | None = None
+    candidate_name: str = ""
+    reference_name: str = ""
 
     @property
     def names(self) -> tuple[str, str]:
-        return _name(self.candidate), "" if self.reference is None else _name(self.reference)
+        candidate = self.candidate_name or _text(self.candidate.name)
+        return candidate, self.reference_name or ("" if self.reference is None else _text(self.reference.name))
 
 
 @dataclass(frozen=True)
@@ -159,7 +165,7 @@ def score_pairs(
             reference = candidate if pair.reference is None else references.pixels(pair.reference)
             reference, candidate, note = fit_pair(reference, candidate, mismatch)
         except ImageError as error:
-            row |= {"status": _status(error), "reason": str(error)}
+            row |= {"status": _status(error), "reason": _text(str(error))}
             continue
         small = [key for key in keys if min(reference.shape[:2]) < METRICS[key].smallest_side]
         if small:
@@ -264,20 +270,28 @@ def find_pairs(candidates: Sequence[Path], reference: Path | None) -> tuple[list
     from deconv_core.pairing import pair_files
     from deconv_core.sources import list_files
 
-    files = [file for path in candidates for file in list_files(path)]
+    def named(path: Path) -> dict[Path, str]:
+        """Files of a folder (or the file itself) -> their names, with the subfolder where there is one."""
+        names = {file: file.name for file in list_files(path)}
+        if path.is_dir():
+            names = {file: file.relative_to(path).as_posix() for file in names}
+        return {file: _text(name) for file, name in names.items()}
+
+    files = {file: name for path in candidates for file, name in named(path).items()}
     if reference is None:
-        return [Pair(file) for file in files], []
+        return [Pair(file, None, name) for file, name in files.items()], []
     if reference.is_file():
-        return [Pair(file, reference) for file in files], []
-    pairing = pair_files(files, list_files(reference))
-    pairs = [Pair(Path(candidate), Path(chosen)) for candidate, chosen in pairing.pairs]
+        return [Pair(file, reference, name) for file, name in files.items()], []
+    references = named(reference)
+    pairing = pair_files(files, references)
+    pairs = [Pair(candidate, chosen, files[candidate], references[chosen]) for candidate, chosen in pairing.pairs]
     problems = [
-        Problem(Path(file).name, "", "unpaired", "No reference has a matching name.")
+        Problem(files[file], "", "unpaired", "No reference has a matching name.")
         for file in pairing.unmatched_candidates
     ]
     for file, choices in pairing.ambiguous:
-        names = ", ".join(Path(choice).name for choice in choices)
-        problems.append(Problem(Path(file).name, "", "ambiguous", f"Several references match: {names}."))
+        names = ", ".join(references[choice] for choice in choices)
+        problems.append(Problem(files[file], "", "ambiguous", f"Several references match: {names}."))
     return pairs, problems
 
 
@@ -321,8 +335,9 @@ def _needs_chosen_model(row: Metric) -> bool:
     return row.needs_model and row.key != "deconv"
 
 
-def _name(source: Path | Picture) -> str:
-    return source.name
+def _text(name: str) -> str:
+    """A file's name as text that any table can hold; bytes that are no UTF-8 are written as escapes."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _pixels(source: Path | Picture, background: str) -> np.ndarray:

@@ -152,16 +152,16 @@ def train(
         The card, also in `folder/results/NAME.json` beside `NAME.keras`.
 
     Raises:
-        DeconvError: Settings or data cannot work.
-        JobError: The folder holds another run, there is nothing to resume, or the loss became NaN.
+        DeconvError: Settings or data cannot work, the folder holds another run, or there is nothing to resume.
+        JobError: Another process works in the folder, or the loss became NaN.
         KeyboardInterrupt: The run was asked to end early; state and best model are saved.
     """
     settings.check()
     folder = Path(folder)
     if not resume and (folder / "settings.json").exists():
-        raise JobError(f"'{folder.name}' already holds a run. Choose another folder, or go on with --resume.")
+        raise DeconvError(f"'{folder.name}' already holds a run. Choose another folder, or go on with --resume.")
     if resume and not (folder / "settings.json").exists():
-        raise JobError(f"Nothing to resume in '{folder.name}': it holds no run. Start without --resume.")
+        raise DeconvError(f"Nothing to resume in '{folder.name}': it holds no run. Start without --resume.")
     with JobFolder(folder, kind="train", wait_turn=wait_turn, low_priority=low_priority) as job:
         _write_text(job.folder / "settings.json", json.dumps(asdict(settings), indent=2))
         card = _Run(settings, job, command).go(report)

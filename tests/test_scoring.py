@@ -158,6 +158,22 @@ def test_folders_are_paired_by_name_and_the_rest_is_listed(tmp_path):
         scoring.find_pairs([tmp_path / "nothing"], None)
 
 
+def test_files_of_one_name_in_two_subfolders_can_be_told_apart(tmp_path):
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        save(tmp_path / folder / "x.png")
+    pairs, _ = scoring.find_pairs([tmp_path], save(tmp_path / "one" / "x.png"))
+    assert [pair.names[0] for pair in pairs] == ["one/x.png", "two/x.png"]
+
+
+def test_a_name_that_is_no_utf8_is_a_row_like_any_other(tmp_path):
+    path = tmp_path / "bad\udcff.png"
+    save(tmp_path / "good.png").rename(path)
+    frame = score_pairs([Pair(path, path)], CHEAP)
+    assert list(frame.status) == ["ok"]
+    assert frame.candidate[0] == "bad\\udcff.png"
+
+
 def test_scores_are_shown_in_words():
     assert scoring.show(METRICS["psnr"], np.inf) == "identical"
     assert scoring.show(METRICS["psnr"], 31.416) == "31.42 dB"

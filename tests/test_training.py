@@ -180,10 +180,10 @@ def test_wrong_settings_are_refused_before_any_work(settings, tmp_path, change, 
 
 
 def test_a_folder_holds_one_run(settings, tmp_path):
-    with pytest.raises(JobError, match="Nothing to resume"):
+    with pytest.raises(DeconvError, match="Nothing to resume"):
         train(settings, tmp_path / "job", resume=True)
     train(replace(settings, epochs=1), tmp_path / "job")
-    with pytest.raises(JobError, match="already holds a run"):
+    with pytest.raises(DeconvError, match="already holds a run"):
         train(settings, tmp_path / "job")
 
 
