@@ -165,6 +165,26 @@ def shown(name: str) -> str:
     return text if len(text) <= 120 else f"{text[:60]}…{text[-50:]}"
 
 
+def size_text(count: int) -> str:
+    """A number of bytes in words.
+
+    Example:
+        >>> size_text(3 * 2**20)
+        '3 MiB'
+    """
+    for unit, name in ((2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
+        if count >= unit:
+            return f"{count / unit:.3g} {name}"
+    return f"{count} bytes"
+
+
+def too_large(name: str, size: int, limit: int) -> str:
+    """The sentence for a file beyond the limit for one file."""
+    return (
+        f"{shown(name)} has {size_text(size)}, more than the {size_text(limit)} allowed for one file; make it smaller."
+    )
+
+
 def clean_name(name: str) -> tuple[str, str]:
     """(cleaned name, why it is refused or "") of a name out of an archive or a list.
 
@@ -213,10 +233,7 @@ class _Names:
 def _refuse_content(name: str, size: int, packed: int | None, limits: Limits) -> str:
     """Reason for which a plain file is not read, or ""."""
     if size > limits.file_bytes:
-        return (
-            f"{shown(name)} has {size / 2**20:.0f} MiB unpacked, more than the {limits.file_bytes / 2**20:.0f} MiB "
-            "allowed for one file; make it smaller."
-        )
+        return too_large(name, size, limits.file_bytes)
     if packed is not None and size > _RATIO_FROM and size > limits.ratio * packed:
         return (
             f"{shown(name)} unpacks to {size / max(1, packed):.0f} times its packed size, more than the "
@@ -264,12 +281,12 @@ def _zip_members(path: Path, file: BinaryIO, wanted: Callable[[str], bool], limi
             reason = f"{shown(name)} is encrypted; pack the archive without a password."
         if not reason and entry.compress_type not in (_STORED, _DEFLATED):
             reason = f"{shown(name)} is packed by method {entry.compress_type}; expected a zip packed by 'deflate'."
+        reason = reason or _refuse_content(name, entry.file_size, entry.compress_size, limits)
+        stored = entry.compress_type == _STORED
         if not reason and (
-            entry.compress_size > limits.file_bytes
-            or (entry.compress_type == _STORED and entry.compress_size != entry.file_size)
+            entry.compress_size > limits.file_bytes or (stored and entry.compress_size != entry.file_size)
         ):
             reason = f"{shown(name)} has a stated size that cannot be true; pack the archive again."
-        reason = reason or _refuse_content(name, entry.file_size, entry.compress_size, limits)
         yield Member(
             name,
             entry.file_size,
@@ -339,7 +356,7 @@ def _check_overlap(path: Path, entries: list[zipfile.ZipInfo], directory: int) -
 def _check_total(path: Path, total: int, packed: int, limits: Limits) -> None:
     if total > limits.total_bytes:
         raise DeconvError(
-            f"'{shown(path.name)}' unpacks to more than the {limits.total_bytes / 2**30:.3g} GiB allowed; "
+            f"'{shown(path.name)}' unpacks to more than the {size_text(limits.total_bytes)} allowed; "
             "split it into several."
         )
     if total > _RATIO_FROM and total > limits.ratio * packed:
@@ -421,7 +438,8 @@ def _tar_members(path: Path, file: _Forward, wanted: Callable[[str], bool], limi
             told = f"{shown(path.name)} is damaged or cut short after {names.count} files ({reason}); pack it again."
             yield Member(path.name, 0, told, path)
             return
-        total += max(0, entry.size)
+        if entry.isreg() and entry.sparse is None:
+            total += max(0, entry.size)
         if total > limits.total_bytes:
             _check_total(path, total, total, limits)
         if member is not None:

@@ -11,6 +11,7 @@ Everything else in a folder may be damaged or missing; it is then reported, and 
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import math
@@ -21,6 +22,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import traceback
@@ -42,7 +44,7 @@ _STARTED_BY = "DECONV_JOB_FOLDER"  # set for a process that `start` or `resume` 
 _STOP_CHECK_SECONDS = 0.2
 _STATUS_SECONDS = 0.5
 _TURN_SECONDS = 0.3
-_LOCK_SECONDS = 1.0
+_LOCK_SECONDS = 2.0
 _LOW_PRIORITY = 10
 _MAX_JSON_BYTES = 2**20
 _LOG_BYTES = 16 * 2**10
@@ -130,6 +132,7 @@ class JobFolder:
         self.folder = Path(folder).absolute()
         self.results = self.folder / "results"
         self._kind, self._wait_turn, self._low_priority = kind, wait_turn, low_priority
+        self._process = {"id": os.getpid(), "started": process_started(os.getpid())}
         self._locks: list[int] = []
         self._ticket: Path | None = None
         self._stopping, self._stop_checked = False, -math.inf
@@ -150,13 +153,13 @@ class JobFolder:
             if os.environ.get(_STARTED_BY) != str(self.folder):
                 # Typed by a person: a request that an earlier process left unanswered is not meant for this one.
                 (self.folder / "stop").unlink(missing_ok=True)
-            if not (self.folder / "command.json").exists():
+            if _read_command(self.folder)[1]:
                 words = [word for word in sys.argv[1:] if word != "--resume"]
                 _write_command(self.folder, self._kind, self.folder.name, words)
             if threading.current_thread() is threading.main_thread():
                 self._former_handler = signal.signal(signal.SIGTERM, self._terminate)
             if self._low_priority:
-                os.nice(_LOW_PRIORITY)
+                os.nice(max(0, _LOW_PRIORITY - os.nice(0)))
             earlier = _read_json(self.folder / "status.json")[0]
             self._status = {"done": _count(earlier.get("done")), "total": _count(earlier.get("total"))}
             if self._wait_turn:
@@ -174,12 +177,12 @@ class JobFolder:
                 self.status(self._final_message, state="finished")
             elif error is None or isinstance(error, KeyboardInterrupt):
                 self.status(self._final_message or "stopped on request; it can be resumed", state="stopped")
-                (self.folder / "stop").unlink(missing_ok=True)
             else:
                 told = str(error) or kind.__name__
                 self.status(told if isinstance(error, DeconvError) else f"{kind.__name__}: {told}", state="failed")
                 if not isinstance(error, DeconvError):
                     self._append("".join(traceback.format_exception(kind, error, trace)))
+            (self.folder / "stop").unlink(missing_ok=True)
         finally:
             if self._former_handler is not None:
                 signal.signal(signal.SIGTERM, self._former_handler)
@@ -213,7 +216,7 @@ class JobFolder:
             return
         self._written = now
         self._status["updated"] = datetime.now(UTC).isoformat(timespec="milliseconds")
-        self._status["process"] = {"id": os.getpid(), "started": process_started(os.getpid())}
+        self._status["process"] = self._process
         try:
             _write_json(self.folder / "status.json", self._status)
         except OSError as error:
@@ -240,7 +243,7 @@ class JobFolder:
         now = time.monotonic()
         if not self._stopping and now - self._stop_checked >= _STOP_CHECK_SECONDS:
             self._stop_checked = now
-            self._stopping = (self.folder / "stop").exists()
+            self._stopping = _exists(self.folder / "stop")
         return self._stopping
 
     def _terminate(self, *_) -> None:
@@ -248,7 +251,7 @@ class JobFolder:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
     def _take_folder(self) -> None:
-        lock = os.open(self.folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+        lock = _open_lock(self.folder)
         end = time.monotonic() + _LOCK_SECONDS
         # Whoever looks whether a job is alive holds the lock for an instant, hence the second look.
         while not _try_lock(lock):
@@ -272,7 +275,7 @@ class JobFolder:
             lock = os.open(ticket, os.O_RDWR | os.O_CREAT, 0o644)
             fcntl.flock(lock, fcntl.LOCK_EX)
             # Between making and locking it, another process may have taken it for a dead one's and removed it.
-            if ticket.exists() and ticket.stat().st_ino == os.fstat(lock).st_ino:
+            if os.fstat(lock).st_nlink:
                 break
             os.close(lock)
         self._ticket = ticket
@@ -299,6 +302,14 @@ def _is_someone_before(ticket: Path) -> bool:
         finally:
             os.close(lock)
     return False
+
+
+def _open_lock(folder: Path) -> int:
+    return os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+
+
+def _exists(path: Path) -> bool:
+    return os.path.exists(path)  # noqa: PTH110 - a folder without permissions is no error here
 
 
 def _try_lock(lock: int) -> bool:
@@ -334,10 +345,20 @@ def start(kind: str, arguments: Sequence[str], *, name: str) -> Path:
         raise JobError(
             f"The arguments of a job cannot hold {reserved[0] if reserved else 'a zero character'}; leave it out."
         )
-    folder = _new_folder(kind, name)
-    _write_command(folder, kind, name, [kind, *words, "--out", str(folder)])
-    _write_json(folder / "status.json", {"state": "waiting", "done": 0, "total": 0, "message": "starting"})
-    _spawn(folder, [kind, *words, "--out", str(folder)])
+    jobs = workspace_folder("jobs")
+    draft = Path(tempfile.mkdtemp(prefix=".new-", dir=jobs))
+    lock = _open_lock(draft)
+    try:
+        _try_lock(lock)  # whoever looks before the process is there sees a folder at work
+        _write_json(draft / "status.json", {"state": "waiting", "done": 0, "total": 0, "message": "starting"})
+        _write_command(draft, kind, name, [kind, *words])
+        folder = _place(draft, kind, name)
+        _spawn(folder, _read_command(folder)[0])
+    except OSError as error:
+        raise JobError(f"A job folder cannot be made in '{jobs}' ({error.strerror}); make room on the disk.") from error
+    finally:
+        os.close(lock)
+        shutil.rmtree(draft, ignore_errors=True)
     return folder
 
 
@@ -349,13 +370,20 @@ def resume(folder: Path | str) -> Path:
     """
     folder = Path(folder).absolute()
     state = read(folder)
-    if state.active:
-        raise JobError(f"'{state.name}' is {state.state} already; stop it first, or wait until it ends.")
-    words = _read_command(folder)[0].get("arguments")
-    if not words:
-        raise JobError(f"'{folder}' does not tell its command (command.json is missing or damaged); start a new job.")
-    (folder / "stop").unlink(missing_ok=True)
-    _spawn(folder, [*words, "--resume"])
+    lock = _open_lock(folder)
+    try:
+        # Looked at again while no other server can start it.
+        if state.active or not _try_lock(lock) or (state := _read(folder, is_locked=False)).active:
+            raise JobError(f"'{state.name}' is waiting or running already; stop it first, or wait until it ends.")
+        command, problem = _read_command(folder)
+        if problem:
+            raise JobError(f"'{folder}' does not tell its command ({problem}); start a new job.")
+        (folder / "stop").unlink(missing_ok=True)
+        status = {"state": "waiting", "done": state.done, "total": state.total, "message": "starting again"}
+        _write_json(folder / "status.json", status)
+        _spawn(folder, command, "--resume")
+    finally:
+        os.close(lock)
     return folder
 
 
@@ -384,10 +412,10 @@ def delete(folder: Path | str) -> None:
     if not inside or folder.name.startswith("."):
         raise JobError(f"'{folder}' is no job folder of this workspace; only such folders are deleted here.")
     state = read(folder)
-    lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+    lock = _open_lock(folder)
     try:
         if state.active or not _try_lock(lock):
-            raise JobError(f"'{state.name}' is {state.state}; stop it before it is deleted.")
+            raise JobError(f"'{state.name}' is at work; stop it before it is deleted.")
         # Renamed first: a half deleted job is then never listed.
         gone = jobs / f".deleted-{folder.name}-{time.time_ns()}"
         folder.rename(gone)
@@ -417,6 +445,11 @@ def read(folder: Path | str) -> JobState:
     folder = Path(folder).absolute()
     if not folder.is_dir():
         raise JobError(f"'{folder}' is no job folder; it may have been deleted.")
+    return _read(folder)
+
+
+def _read(folder: Path, *, is_locked: bool | None = None) -> JobState:
+    """`is_locked` is given by a caller who holds the lock."""
     command, command_problem = _read_command(folder)
     found, problem = _read_json(folder / "status.json")
     state = found.get("state")
@@ -428,21 +461,19 @@ def read(folder: Path | str) -> JobState:
     message = message if isinstance(message, str) else ""
     if problem or state in ("waiting", "running"):
         process = found.get("process")
-        if _is_alive(process) or _is_alive(starter) or _is_locked(folder):
+        if _is_alive(process) or _is_alive(starter) or (_is_locked(folder) if is_locked is None else is_locked):
             state = "running" if problem else state
         else:
             # It may have ended between the two looks; its last word is then newer than the first look.
             again, _ = _read_json(folder / "status.json")
             if again != found and again.get("state") in STATES:
-                return read(folder)
-            begun = problem or isinstance(process, dict)
-            state = "lost" if begun or not starter else "failed"
-            last = log.rpartition("\n")[2]
-            message = (
-                "Its process is gone; what was done is kept, and it can be resumed."
-                if begun
-                else f"It ended before its work began: {last or 'the log is empty'}"
-            )
+                return _read(folder, is_locked=is_locked)
+            if problem:
+                state, message = "lost", "How it ended is not known. What was done is kept, and it can be resumed."
+            elif isinstance(process, dict):
+                state, message = "lost", "Its process is gone. What was done is kept, and it can be resumed."
+            else:
+                state, message = "lost", "Its process was gone before its work began. It can be resumed."
     done, total = _count(found.get("done")), _count(found.get("total"))
     return JobState(
         folder=folder,
@@ -453,10 +484,10 @@ def read(folder: Path | str) -> JobState:
         total=total,
         message=message,
         seconds_left=_seconds_left(found, done, total) if state == "running" else None,
-        stopping=state in ("waiting", "running") and (folder / "stop").exists(),
+        stopping=state in ("waiting", "running") and _exists(folder / "stop"),
         updated=_moment(found.get("updated")),
         created=_number(command.get("created")) or _made(folder),
-        command=shlex.join(["python", *PROGRAM, *command["arguments"]]) if command.get("arguments") else "",
+        command=shlex.join(["python", *PROGRAM, *_words(folder, command)]) if command else "",
         log=log,
         problem="; ".join(filter(None, (problem, command_problem))),
     )
@@ -502,50 +533,78 @@ def _is_locked(folder: Path) -> bool:
         os.close(lock)
 
 
-def _new_folder(kind: str, name: str) -> Path:
+def _place(draft: Path, kind: str, name: str) -> Path:
+    """Give the finished draft a name of its own: date, kind and the user's words."""
     words = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40].strip("-")
     stem = "-".join(filter(None, (f"{datetime.now():%Y%m%d-%H%M%S}", kind, words)))
-    jobs = workspace_folder("jobs")
     for number in range(1, 1000):
-        folder = jobs / (stem if number == 1 else f"{stem}-{number}")
+        folder = draft.parent / (stem if number == 1 else f"{stem}-{number}")
         try:
-            folder.mkdir()
-        except FileExistsError:
-            continue
+            return draft.rename(folder)
         except OSError as error:
-            raise JobError(
-                f"The job folder '{folder}' cannot be made ({error.strerror}); make room on the disk."
-            ) from error
-        return folder
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+                raise
     raise JobError(f"A thousand jobs are called '{stem}'; wait a second.")
 
 
-def _spawn(folder: Path, words: Sequence[str]) -> None:
+def _words(folder: Path, command: Mapping[str, Any]) -> list[str]:
+    """The command's words, with the folder where it lies now."""
+    words = [word for word in command["arguments"] if not word.startswith("--out=")]
+    if "--out" in words:
+        place = words.index("--out")
+        del words[place : place + 2]
+    return [*words, "--out", str(folder)]
+
+
+def _spawn(folder: Path, command: Mapping[str, Any], *more: str) -> None:
     root = str(Path(__file__).resolve().parents[1])
     paths = [root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     environment = {**os.environ, _STARTED_BY: str(folder), "PYTHONPATH": os.pathsep.join(paths)}
+    place = command.get("place")
     try:
         with (folder / "log.txt").open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, *PROGRAM, *words],
+                [sys.executable, *PROGRAM, *_words(folder, command), *more],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env=environment,
+                cwd=place if isinstance(place, str) and Path(place).is_dir() else None,
                 start_new_session=True,  # Ctrl-C at the server is not meant for it
             )
-        _write_json(folder / "process.json", {"id": process.pid, "started": process_started(process.pid)})
     except (OSError, ValueError) as error:
         _write_json(folder / "status.json", {"state": "failed", "message": "Its process could not be started."})
         raise JobError(f"The job '{folder.name}' could not be started ({error}); make room and try again.") from error
-    # A child that nobody waits for stays in the table of processes after its end.
-    threading.Thread(target=process.wait, name=f"wait-{process.pid}", daemon=True).start()
+    _write_json(folder / "process.json", {"id": process.pid, "started": process_started(process.pid)})
+    threading.Thread(target=_await_end, args=(folder, process), name=f"wait-{process.pid}", daemon=True).start()
+
+
+def _await_end(folder: Path, process: subprocess.Popen) -> None:
+    """Bury the child, and speak for one that refused its command line before it came to its folder."""
+    status = process.wait()
+    if status <= 0 or not folder.is_dir():
+        return
+    lock = _open_lock(folder)
+    try:
+        if _try_lock(lock) and not _read_json(folder / "status.json")[0].get("process"):
+            last = _log_tail(folder / "log.txt").rpartition("\n")[2]
+            _write_json(folder / "status.json", {"state": "failed", "message": last or f"It ended with {status}."})
+    except OSError:  # deleted meanwhile
+        pass
+    finally:
+        os.close(lock)
 
 
 def _write_command(folder: Path, kind: str, name: str, words: Sequence[str]) -> None:
     _write_json(
         folder / "command.json",
-        {"kind": kind, "name": name, "arguments": list(words), "created": time.time()},
+        {
+            "kind": kind,
+            "name": name,
+            "arguments": list(words),
+            "place": str(Path.cwd()),  # what relative paths among the arguments are relative to
+            "created": time.time(),
+        },
     )
 
 

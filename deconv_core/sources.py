@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deconv_core.archives import Limits, Member, clean_name, is_archive, list_members, shown
+from deconv_core.archives import Limits, Member, clean_name, is_archive, list_members, shown, too_large
 from deconv_core.errors import DeconvError, ImageError
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class Item:
             with self.origin.open("rb") as file:
                 size = os.fstat(file.fileno()).st_size
                 if size > self.limit:
-                    raise ImageError(_too_large(self.name, size, self.limit))
+                    raise ImageError(too_large(self.name, size, self.limit))
                 return file.read(size)
         except (OSError, ValueError) as error:  # ValueError: a zero byte inside the path
             if isinstance(error, ImageError):
@@ -222,15 +222,8 @@ def _file_item(path: Path, name: str, limits: Limits) -> Item:
             cleaned, refused=f"{shown(cleaned)} is a device, or a folder that cannot be opened; it is not read."
         )
     if status.st_size > limits.file_bytes:
-        return Item(cleaned, status.st_size, refused=_too_large(cleaned, status.st_size, limits.file_bytes))
+        return Item(cleaned, status.st_size, refused=too_large(cleaned, status.st_size, limits.file_bytes))
     return Item(cleaned, status.st_size, origin=path, limit=limits.file_bytes)
-
-
-def _too_large(name: str, size: int, limit: int) -> str:
-    return (
-        f"{shown(name)} has {size / 2**20:.0f} MiB, more than the {limit / 2**20:.0f} MiB allowed for one file; "
-        "make it smaller."
-    )
 
 
 def _folder_items(folder: Path, roots: _Roots, limits: Limits) -> Iterator[Item]:
@@ -399,7 +392,7 @@ def _parquet_item(path: Path, value, name, row: int, seen: set[int], column: str
     if data is None:
         return Item(label, refused=f"Row {row} of {shown(path.name)} holds no picture.")
     if len(data) > limits.file_bytes:
-        return Item(label, len(data), refused=_too_large(label, len(data), limits.file_bytes))
+        return Item(label, len(data), refused=too_large(label, len(data), limits.file_bytes))
     return Item(label, len(data), origin=data)
 
 
@@ -506,7 +499,7 @@ class _Remote:
         except Exception as error:  # every file system has its own errors
             raise ImageError(f"{shown(self.name)} could not be fetched ({_first_line(error)}); try again.") from error
         if len(data) > self.limit:
-            raise ImageError(_too_large(self.name, len(data), self.limit))
+            raise ImageError(too_large(self.name, len(data), self.limit))
         return data
 
 

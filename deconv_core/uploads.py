@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from deconv_core.archives import Limits, clean_name, is_archive, list_members, shown
+from deconv_core.archives import Limits, clean_name, is_archive, list_members, shown, size_text
 from deconv_core.errors import DeconvError, ImageError
 from deconv_core.sources import EXTENSIONS, Fingerprint
 from deconv_core.workspace import folder
@@ -197,12 +197,12 @@ class _Keeper:
             self._uploaded += len(piece)
             if size > self._limits.file_bytes:
                 raise DeconvError(
-                    f"{shown(name)} has more than the {_size(self._limits.file_bytes)} allowed for one uploaded file; "
+                    f"{shown(name)} has more than the {size_text(self._limits.file_bytes)} allowed for one uploaded file; "
                     "make it smaller, or put it into a folder of the server."
                 )
             if self._uploaded > self._limits.upload_bytes:
                 raise DeconvError(
-                    f"The upload has more than the {_size(self._limits.upload_bytes)} allowed at once; "
+                    f"The upload has more than the {size_text(self._limits.upload_bytes)} allowed at once; "
                     "bring it in parts, or put it into a folder of the server."
                 )
             yield piece
@@ -288,13 +288,9 @@ def _room(quota: int) -> int:
 
 def _full(quota: int) -> DeconvError:
     return DeconvError(
-        f"The workspace's data folder is full (at most {_size(quota)}, and what the disk has); "
+        f"The workspace's data folder is full (at most {size_text(quota)}, and what the disk has); "
         "delete data sets that are no longer needed."
     )
-
-
-def _size(count: int) -> str:
-    return f"{count / 2**30:.3g} GiB" if count >= 2**30 else f"{count / 2**20:.3g} MiB"
 
 
 @contextmanager
