@@ -436,7 +436,7 @@ def test_train_fills_a_job_folder(trained):
 @pytest.mark.slow
 def test_train_refuses_a_folder_in_use_unless_it_resumes(trained):
     words = ["train", "--data", trained.parent / "pictures", *SMALL, "--epochs", 1, "--out", trained]
-    result = run(*words, status=1)
+    result = run(*words, status=2)
     assert "--resume" in result.stderr
     assert result.stderr.count("\n") == 1
     result = run("train", "--data", "ignored", "--resume", "--out", trained)
@@ -445,7 +445,7 @@ def test_train_refuses_a_folder_in_use_unless_it_resumes(trained):
 
 @pytest.mark.slow
 def test_train_with_nothing_to_resume_says_so(trained, tmp_path):
-    result = run("train", "--data", trained.parent / "pictures", "--resume", "--out", tmp_path / "job", status=1)
+    result = run("train", "--data", trained.parent / "pictures", "--resume", "--out", tmp_path / "job", status=2)
     assert "Nothing to resume" in result.stderr
 
 
