@@ -16,9 +16,14 @@ import numpy as np
 from deconv_core.errors import DeconvError
 from deconv_core.metrics.deconv import deconv, deconv_map
 from deconv_core.metrics.deconv_control import deconv_control, deconv_control_map
+from deconv_core.metrics.fsim import fsim, fsim_map, fsimc, fsimc_map
+from deconv_core.metrics.gmsd import gmsd, gmsd_map
 from deconv_core.metrics.gradient_information import gradient_information, gradient_information_map
+from deconv_core.metrics.haarpsi import haarpsi, haarpsi_map
+from deconv_core.metrics.mdsi import mdsi, mdsi_map
 from deconv_core.metrics.ms_ssim import ms_ssim, ms_ssim_map
 from deconv_core.metrics.ms_ssim_luma import ms_ssim_luma, ms_ssim_luma_map
+from deconv_core.metrics.nlpd import nlpd, nlpd_map
 from deconv_core.metrics.psnr import CAP, capped, mean_psnr, psnr, psnr_map
 from deconv_core.metrics.psnr_y import psnr_y, psnr_y_map
 from deconv_core.metrics.recon import (
@@ -44,6 +49,8 @@ from deconv_core.metrics.ssim import ssim, ssim_map
 from deconv_core.metrics.ssim_luma import ssim_luma, ssim_luma_map
 from deconv_core.metrics.ssim_uniform import ssim_uniform, ssim_uniform_map
 from deconv_core.metrics.ssim_wang2004 import ssim_wang2004, ssim_wang2004_map
+from deconv_core.metrics.vif import vif, vif_map
+from deconv_core.metrics.vsi import vsi, vsi_map
 
 __all__ = ["CAP", "METRICS", "Metric", "Remembered", "capped", "mean_psnr", "metric", "recipe", "remembered"]
 
@@ -110,6 +117,11 @@ _TWO_VIEWS = (
 )
 _INFORMATION_WINDOW = "Prewitt 3 x 3, mirrored edges, constant 600/255^2; 7 x 7 boxes, whole windows only, n = 2e-4"
 
+_VIEWED = "averages over f x f pixels, f = round(shorter side / 256), halves to even"
+_HALVED = "2 x 2 averages first; an odd last row or column is completed with zeros"
+_NTSC = "luma and the colour differences I and Q (NTSC); a grey picture as it is"
+_REPEATED = "a grey picture as three equal channels"
+
 
 def _recipe(convention: str, colour_space: str, window: str, resize: str = "none") -> dict[str, str]:
     return {"convention": convention, "colour_space": colour_space, "window": window, "resize": resize}
@@ -130,6 +142,20 @@ def _ssim(key: str, label: str, function: Callable, map_function: Callable, reci
 def _score(key: str, label: str, function: Callable, map_function: Callable, recipe: dict[str, str], **more) -> Metric:
     more = {"identity": 100.0, "good": _SCORE_GOOD, "version": 1, "smallest_side": 14} | more
     return Metric(key, label, function, "", 0, 100, True, map_function=map_function, recipe=recipe, **more)
+
+
+def _similarity(
+    key: str, label: str, function: Callable, map_function: Callable, recipe: dict[str, str], **more
+) -> Metric:
+    more = {"high": 1, "identity": 1.0, "version": 1} | more
+    return Metric(key, label, function, "", 0, higher_is_better=True, map_function=map_function, recipe=recipe, **more)
+
+
+def _distance(
+    key: str, label: str, function: Callable, map_function: Callable, recipe: dict[str, str], **more
+) -> Metric:
+    more = {"identity": 0.0, "version": 1} | more
+    return Metric(key, label, function, "", 0, higher_is_better=False, map_function=map_function, recipe=recipe, **more)
 
 
 _ROWS = [
@@ -214,6 +240,121 @@ _ROWS = [
         _recipe("Wang 2003; negative scales count as 0", _GREY, _GAUSSIAN, "2 x 2 averages, four times"),
         smallest_side=161,
         low=0,
+    ),
+    _distance(
+        "gmsd",
+        "GMSD",
+        gmsd,
+        gmsd_map,
+        _recipe(
+            "Xue 2014: population deviation of the similarity of gradients, c = 170/255^2",
+            _GREY,
+            "Prewitt 3 x 3, zeros around the picture",
+            _HALVED,
+        ),
+        high=0.5,
+        good="below 0.01 hard to tell apart, 0.05 fair, above 0.1 clearly damaged",
+        smallest_side=6,
+    ),
+    _distance(
+        "mdsi",
+        "MDSI",
+        mdsi,
+        mdsi_map,
+        _recipe(
+            "Nafchi 2016, gradient and colour added (0.6, 0.4), C = (140, 55, 550)/255^2, q = o = 1/4",
+            f"luminance and the chromaticities H and M; {_REPEATED}",
+            "Prewitt 3 x 3, zeros around the picture",
+            _VIEWED,
+        ),
+        high=1,
+        good="below 0.2 hard to tell apart, 0.33 fair, above 0.4 clearly damaged",
+        smallest_side=3,
+    ),
+    _similarity(
+        "haarpsi",
+        "HaarPSI",
+        haarpsi,
+        haarpsi_map,
+        _recipe(
+            "Reisenhofer 2018, C = 30/255^2, alpha = 4.2",
+            _NTSC,
+            "Haar wavelets of 2, 4 and, for the weights, 8 pixels; zeros around the picture",
+            _HALVED,
+        ),
+        good="above 0.98 hard to tell apart, 0.85 fair, below 0.7 clearly damaged",
+        smallest_side=16,
+    ),
+    _similarity(
+        "vsi",
+        "VSI",
+        vsi,
+        vsi_map,
+        _recipe(
+            "Zhang 2014 with SDSP saliency at 256 x 256, as piq; C = (1.27, 386/255^2, 130/255^2), powers 0.4 and 0.02",
+            f"channels L, M, N; CIE L*a*b* for the saliency; {_REPEATED}",
+            "Scharr 3 x 3, zeros around the picture",
+            _VIEWED,
+        ),
+        good="above 0.995 hard to tell apart, 0.975 fair, below 0.955 clearly damaged",
+        smallest_side=3,
+    ),
+    _similarity(
+        "fsim",
+        "FSIM",
+        fsim,
+        fsim_map,
+        _recipe(
+            "Zhang 2011, as piq; T = (0.85, 160/255^2)",
+            _GREY,
+            "log-Gabor filters, 4 scales from 6 pixels, 4 orientations; Scharr 3 x 3, zeros around the picture",
+            _VIEWED,
+        ),
+        good="above 0.99 hard to tell apart, 0.93 fair, below 0.87 clearly damaged",
+        smallest_side=6,
+    ),
+    _similarity(
+        "fsimc",
+        "FSIMc, with colour",
+        fsimc,
+        fsimc_map,
+        _recipe(
+            "Zhang 2011, as piq; T = (0.85, 160/255^2, 200/255^2, 200/255^2), lambda 0.03",
+            _NTSC,
+            "log-Gabor filters, 4 scales from 6 pixels, 4 orientations; Scharr 3 x 3, zeros around the picture",
+            _VIEWED,
+        ),
+        good="above 0.99 hard to tell apart, 0.93 fair, below 0.87 clearly damaged",
+        smallest_side=6,
+    ),
+    _similarity(
+        "vif",
+        "VIF, pixel domain",
+        vif,
+        vif_map,
+        _recipe(
+            "Sheikh 2006, vifp_mscale.m, noise of the eye 2/255^2",
+            _GREY,
+            "Gaussians of 17, 9, 5 and 3 pixels, sigma a fifth, whole windows only",
+            "the next scale's Gaussian, whole windows, every second pixel; four scales",
+        ),
+        high=math.inf,
+        good="above 0.85 hard to tell apart, 0.53 fair, below 0.4 clearly damaged; above 1 more contrast than before",
+        smallest_side=41,
+    ),
+    _distance(
+        "nlpd",
+        "NLPD",
+        nlpd,
+        nlpd_map,
+        _recipe(
+            "Laparra 2016, NLP_dist.m: six levels, root mean square of each, averaged",
+            _GREY,
+            "5 x 5 Laplacian pyramid (Burt and Adelson), fitted divisive normalisation",
+        ),
+        high=math.inf,
+        good="below 0.05 hard to tell apart, 0.18 fair, above 0.27 clearly damaged",
+        smallest_side=17,
     ),
     _psnr(
         "recon_true_psnr",
