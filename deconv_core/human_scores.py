@@ -311,8 +311,9 @@ def _tidy(rows: list[list[object]], name: str, notes: list[str]) -> tuple[pd.Dat
 
     rows = [[_cell(cell) for cell in row] for row in rows]
     header, start = _find_header(rows)
-    if start > 1 and header is not None and (above := sum(map(_known_cells, rows[: start - 1]))):
-        notes.append(f"{above} cells above the header were left out.")
+    above = sum(map(_known_cells, rows[: max(0, start - (header is not None))]))
+    if above:
+        notes.append(f"{above} cell{'' if above == 1 else 's'} above the table left out.")
     body = [row for row in rows[start:] if _known_cells(row)]
     if empty := len(rows) - start - len(body):
         # A line end at the end of the file makes no row, so these are real.
@@ -364,7 +365,7 @@ def _find_header(rows: list[list[object]]) -> tuple[list[object] | None, int]:
     width = max((_known_cells(row) for row in rows[:60]), default=0)
     for number, row in enumerate(rows[:20]):
         cells = [cell for cell in row if cell is not None]
-        if 2 * len(cells) < width or not cells:
+        if not cells or len(cells) < min(width, max(2, (width + 1) // 2)):
             continue
         if any(_number(cell) is not None for cell in cells):
             return None, number
