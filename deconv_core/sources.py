@@ -211,7 +211,7 @@ def _local(path: Path, roots: _Roots, limits: Limits) -> Iterator[Item]:
 
 
 def _file_item(path: Path, name: str, limits: Limits) -> Item:
-    cleaned = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    cleaned = _as_text(name)
     try:
         status = path.stat()
     except (OSError, ValueError) as error:
@@ -224,6 +224,11 @@ def _file_item(path: Path, name: str, limits: Limits) -> Item:
     if status.st_size > limits.file_bytes:
         return Item(cleaned, status.st_size, refused=too_large(cleaned, status.st_size, limits.file_bytes))
     return Item(cleaned, status.st_size, origin=path, limit=limits.file_bytes)
+
+
+def _as_text(name: str) -> str:
+    # Bytes that are no UTF-8 arrive as lone surrogates, which no table, page or file could hold.
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _folder_items(folder: Path, roots: _Roots, limits: Limits) -> Iterator[Item]:
@@ -303,7 +308,7 @@ def _listed_item(table: Path, name: str, roots: _Roots, limits: Limits) -> Item:
     target = table.parent / name
     if roots.limited and not roots.may_open(target, table.parent.resolve()):
         reason = f"{shown(name)} lies outside the folders that may be opened; put it beside {shown(table.name)}."
-        return Item(clean_name(name)[0], refused=reason)
+        return Item(_as_text(name), refused=reason)
     return _file_item(target, name, limits)
 
 
@@ -764,7 +769,7 @@ class PictureSet:
         names: One per picture.
         held_out: Pictures that the source itself keeps for testing (`x_test` of a `.npz`), or none.
         rejected: (name, reason) of every file that could not be read.
-        left_out: Number of good files that did not fit into the memory allowed.
+        left_out: Number of files that did not fit into the memory allowed; those drawn last are not even decoded.
         digest: Of the whole source, as in `Survey`, also where not all of it fits.
     """
 

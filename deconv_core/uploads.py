@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from deconv_core.archives import Limits, clean_name, is_archive, list_members, shown, size_text
+from deconv_core.archives import Limits, is_archive, list_members, shown, size_text
 from deconv_core.errors import DeconvError, ImageError
 from deconv_core.sources import EXTENSIONS, Fingerprint
 from deconv_core.workspace import folder
@@ -152,7 +152,7 @@ def safe_name(name: str) -> str:
         >>> safe_name("../a b<c>.png")
         'a b_c_.png'
     """
-    name = clean_name(name.replace("\\", "/"))[0].rpartition("/")[2]
+    name = name.replace("\\", "/").rpartition("/")[2]
     text = "".join(
         letter if letter.isalnum() or letter in " ._-()[]+,=@~" or unicodedata.category(letter)[0] == "M" else "_"
         for letter in unicodedata.normalize("NFC", name)
@@ -197,8 +197,8 @@ class _Keeper:
             self._uploaded += len(piece)
             if size > self._limits.file_bytes:
                 raise DeconvError(
-                    f"{shown(name)} has more than the {size_text(self._limits.file_bytes)} allowed for one uploaded file; "
-                    "make it smaller, or put it into a folder of the server."
+                    f"{shown(name)} has more than the {size_text(self._limits.file_bytes)} allowed for one uploaded "
+                    "file; make it smaller, or put it into a folder of the server."
                 )
             if self._uploaded > self._limits.upload_bytes:
                 raise DeconvError(

@@ -1,0 +1,662 @@
+"""Sources: every kind gives the same named pictures; broken ones are told; links and roots are respected."""
+
+import csv
+import io
+import os
+import pickle
+import sys
+import tarfile
+import tracemalloc
+import types
+import zipfile
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from PIL import Image
+from pyarrow import parquet
+
+from deconv_core import sources
+from deconv_core.archives import Limits
+from deconv_core.errors import DeconvError, ImageError
+from deconv_core.sources import (
+    allowed_roots,
+    check_inside_roots,
+    fingerprint,
+    iterate,
+    list_files,
+    read_pictures,
+    survey,
+)
+
+
+def png(seed=0, height=8, width=12, channels=3) -> bytes:
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, channels), np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels.squeeze()).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+SET = {"a.png": png(1), "b/c.png": png(2, 20, 10), "b/d.png": png(3, channels=1)}
+
+
+def write_folder(path: Path, files=SET) -> Path:
+    for name, data in files.items():
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_bytes(data)
+    return path
+
+
+def write_zip(path: Path, files=SET) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return path
+
+
+def write_tar(path: Path, files=SET) -> Path:
+    with tarfile.open(path, "w:gz" if path.suffix == ".gz" else "w") as archive:
+        for name, data in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return path
+
+
+def write_csv(path: Path, files=SET) -> Path:
+    write_folder(path.parent, files)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("score", "Image"), *((number, name) for number, name in enumerate(files))])
+    return path
+
+
+def write_parquet(path: Path, files=SET) -> Path:
+    rows = [{"bytes": data, "path": name} for name, data in files.items()]
+    table = pa.table({"label": list(range(len(rows))), "image": rows})
+    parquet.write_table(table, path, row_group_size=2)
+    return path
+
+
+KINDS = {
+    "folder": lambda path: write_folder(path / "set"),
+    "zip": lambda path: write_zip(path / "set.zip"),
+    "tar": lambda path: write_tar(path / "set.tar"),
+    "tar.gz": lambda path: write_tar(path / "set.tar.gz"),
+    "csv": lambda path: write_csv(path / "list.csv"),
+    "parquet": lambda path: write_parquet(path / "set.parquet"),
+    "folder of tars": lambda path: write_tar(write_folder(path / "set", {"README.md": b""}) / "shard.tar").parent,
+}
+
+
+@pytest.fixture(params=KINDS)
+def source(request, tmp_path) -> Path:
+    return KINDS[request.param](tmp_path)
+
+
+def names(source, **options):
+    return [item.name for item in iterate(source, **options)]
+
+
+def reasons(source, **options):
+    """name -> reason of all that cannot be read."""
+    told = {}
+    for item in iterate(source, **options):
+        try:
+            item.read()
+        except ImageError as error:
+            told[item.name] = str(error)
+    return told
+
+
+def test_every_kind_gives_the_same_pictures_with_their_names(source):
+    items = list(iterate(source))
+    assert [item.name.removeprefix("shard.tar/") for item in items] == list(SET)
+    for item, data in zip(items, SET.values(), strict=True):
+        assert item.content() == data
+        assert item.size == len(data)
+        assert not item.held_out
+    picture = items[1].read(channels=1)
+    assert picture.pixels.shape == (20, 10, 1)
+    assert picture.name == "c.png"
+    assert picture.digest == items[1].digest()
+
+
+def test_items_can_be_sent_to_another_process(source):
+    items = pickle.loads(pickle.dumps(list(iterate(source))))
+    assert [item.content() for item in items] == list(SET.values())
+
+
+def test_include_is_held_against_the_name_with_and_without_its_folder(tmp_path):
+    folder = write_folder(tmp_path / "set")
+    assert names(folder, include="?.png") == ["a.png", "b/c.png", "b/d.png"]
+    assert names(folder, include="b/*") == ["b/c.png", "b/d.png"]
+    assert names(folder, include="C*") == []
+
+
+def test_a_single_picture_is_a_source(tmp_path):
+    write_folder(tmp_path)
+    assert names(tmp_path / "b" / "c.png") == ["c.png"]
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip", "tar", "tar.gz", "csv", "parquet"])
+def test_a_broken_picture_is_told_and_the_others_are_read(tmp_path, kind):
+    broken = {"a.png": png(1), "empty.png": b"", "half.png": png(2)[:60], "text.jpg": b"text", "z.png": png(3)}
+    writers = {"folder": write_folder, "zip": write_zip, "csv": write_csv, "parquet": write_parquet}
+    place = tmp_path / ("set" if kind == "folder" else f"set.{kind}")
+    path = writers.get(kind, write_tar)(place, broken)
+    told = reasons(path)
+    assert set(told) == {"empty.png", "half.png", "text.jpg"}
+    found = read_pictures(path, channels=3)
+    assert found.names == ["a.png", "z.png"]
+    assert [name for name, _ in found.rejected] == ["empty.png", "half.png", "text.jpg"]
+
+
+@pytest.mark.parametrize("name", ["nowhere", "set.xyz", "a\0b"])
+def test_what_is_no_source_is_refused_at_once(tmp_path, name):
+    (tmp_path / "set.xyz").write_bytes(b"")
+    with pytest.raises((DeconvError, ValueError), match=r"is neither a folder|is of no known kind|null"):
+        iterate(f"{tmp_path}/{name}")
+
+
+# Folders
+
+
+def test_a_folder_is_walked_in_the_order_of_its_names(tmp_path):
+    files = dict.fromkeys(("b.png", "a/z.png", "a/b/x.png", "B.PNG", "a.png", "c/1.jpeg", "10.png", "9.png"), b"")
+    folder = write_folder(tmp_path, files)
+    assert names(folder) == ["10.png", "9.png", "B.PNG", "a/b/x.png", "a/z.png", "a.png", "b.png", "c/1.jpeg"]
+
+
+def test_odd_files_in_a_folder_are_told_and_never_waited_for(tmp_path):
+    write_folder(tmp_path, {"good.png": png(), "._good.png": b"attributes", "note.txt": b""})
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "dangling.png").symlink_to(tmp_path / "none.png")
+    (tmp_path / "circle.png").symlink_to(tmp_path / "circle.png")
+    assert set(reasons(tmp_path)) == {"pipe.png", "dangling.png", "circle.png"}
+    assert survey(tmp_path).count == 1
+
+
+def test_links_out_of_a_folder_are_refused_and_links_within_are_followed(tmp_path, monkeypatch):
+    monkeypatch.delenv("DECONV_DATA_ROOTS", raising=False)
+    outside = write_folder(tmp_path / "outside", {"secret.png": png(9)})
+    folder = write_folder(tmp_path / "set")
+    (folder / "file.png").symlink_to(outside / "secret.png")
+    (folder / "link").symlink_to(outside)
+    (folder / "same.png").symlink_to("a.png")
+    (folder / "round").symlink_to("b")
+    assert names(folder) == ["a.png", "b/c.png", "b/d.png", "file.png", "link", "same.png"]
+    told = reasons(folder)
+    assert set(told) == {"file.png", "link"}
+    assert all("leads out of the folder" in reason for reason in told.values())
+    assert set(reasons(folder, allowed_roots=[folder])) == {"file.png", "link"}
+    # Where the place it leads to may be opened too, the file is read; folders are reached by their own name alone.
+    assert reasons(folder, allowed_roots=[tmp_path]) == {}
+    monkeypatch.setenv("DECONV_DATA_ROOTS", str(outside))
+    assert reasons(folder) == {}
+
+
+def test_names_of_files_are_data(tmp_path):
+    odd = ["new\nline.png", "quo'te\".png", "<b>.png", "=1+1.png", "图.png", " .png", "-rf.png"]
+    write_folder(tmp_path, {name: png() for name in odd})
+    (tmp_path / os.fsdecode(b"\xff.png")).write_bytes(png())
+    assert sorted(names(tmp_path)) == sorted([*odd, "\\xff.png"])
+    assert survey(tmp_path).count == len(odd) + 1
+    for name in names(tmp_path):
+        name.encode()
+
+
+def test_a_deep_folder_does_not_end_in_a_recursion_error(tmp_path):
+    place = tmp_path
+    while len(str(place)) < 3900:
+        place = place / "d"
+        place.mkdir()
+    (place / "x.png").write_bytes(png())
+    assert len(names(tmp_path)) == 1
+
+
+def test_a_file_beyond_the_limit_is_told(tmp_path):
+    write_folder(tmp_path)
+    told = reasons(tmp_path, limits=Limits(file_bytes=len(SET["b/d.png"])))
+    assert set(told) == {"a.png", "b/c.png"}
+    assert "allowed for one file" in told["a.png"]
+
+
+# CSV
+
+
+def test_a_csv_tells_rows_without_a_picture_and_doubled_ones(tmp_path):
+    write_folder(tmp_path)
+    (tmp_path / "list.csv").write_text("\ufefffile_name,x\na.png,1\n,2\nb/c.png,3\na.png,4\nnone.png,5\n")
+    told = reasons(tmp_path / "list.csv")
+    assert list(told) == ["list.csv, line 3", "a.png (2)", "none.png"]
+    assert names(tmp_path / "list.csv")[0] == "a.png"
+
+
+def test_a_csv_from_a_page_opens_nothing_outside_the_roots(tmp_path):
+    outside = write_folder(tmp_path / "outside", {"secret.png": png()})
+    folder = write_folder(tmp_path / "set")
+    (folder / "link.png").symlink_to(outside / "secret.png")
+    rows = ["image", "a.png", "../outside/secret.png", str(outside / "secret.png"), "link.png", "/etc/passwd"]
+    (folder / "list.csv").write_text("\n".join(rows))
+    told = reasons(folder / "list.csv", allowed_roots=[folder])
+    assert list(told) == rows[2:]
+    assert all("outside the folders that may be opened" in reason for reason in told.values())
+    assert set(reasons(folder / "list.csv")) == {"/etc/passwd"}  # the shell may
+
+
+@pytest.mark.parametrize(
+    ("content", "match"),
+    [
+        (b"a,b\n1,2\n", "has the columns a, b; expected one named image"),
+        (b"", r"has the columns \(none\)"),
+        (b"image\n\xff\xfe\n", "it is not UTF-8"),
+        (b'image\n"' + b"x" * 200_000, "not a readable CSV"),
+    ],
+)
+def test_a_csv_that_cannot_be_used_is_refused_in_one_sentence(tmp_path, content, match):
+    (tmp_path / "list.csv").write_bytes(content)
+    with pytest.raises(DeconvError, match=match):
+        names(tmp_path / "list.csv")
+
+
+# Parquet
+
+
+def test_parquet_with_a_binary_column_and_names_beside(tmp_path):
+    table = pa.table({"key": ["x.png", "x.png", None], "img": [png(1), png(2), None]})
+    parquet.write_table(table, tmp_path / "set.parquet")
+    items = list(iterate(tmp_path / "set.parquet"))
+    assert [item.name for item in items] == ["x.png", "x.png [1]", "img[2]"]
+    assert items[1].content() == png(2)
+    assert "holds no picture" in reasons(tmp_path / "set.parquet")["img[2]"]
+
+
+def test_parquet_that_names_files_opens_those_beside_it_alone(tmp_path):
+    write_folder(tmp_path / "set")
+    write_folder(tmp_path, {"secret.png": png()})
+    rows = [{"bytes": None, "path": name} for name in ("a.png", "../secret.png")]
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    parquet.write_table(pa.table({"image": pa.array(rows, kind)}), tmp_path / "set" / "set.parquet")
+    told = reasons(tmp_path / "set" / "set.parquet", allowed_roots=[tmp_path / "set"])
+    assert list(told) == ["../secret.png"]
+
+
+def test_parquet_is_read_in_pieces(tmp_path):
+    data = np.random.default_rng(0).bytes(100_000)
+    with parquet.ParquetWriter(tmp_path / "set.parquet", pa.schema([("image", pa.binary())])) as writer:
+        for _ in range(20):
+            writer.write_table(pa.table({"image": [data] * 20}), row_group_size=20)
+    before = pa.total_allocated_bytes()
+    tracemalloc.start()
+    most = 0
+    for item in iterate(tmp_path / "set.parquet"):
+        item.digest()
+        most = max(most, pa.total_allocated_bytes() - before)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (tmp_path / "set.parquet").stat().st_size > 1_000_000
+    assert peak + most < 12_000_000  # of 40 MB unpacked
+
+
+def test_parquet_that_cannot_be_used_is_refused_in_one_sentence(tmp_path):
+    parquet.write_table(pa.table({"a": [1], "b": ["x"]}), tmp_path / "set.parquet")
+    with pytest.raises(DeconvError, match="has the columns a, b; expected one with image bytes"):
+        names(tmp_path / "set.parquet")
+    data = write_parquet(tmp_path / "whole.parquet").read_bytes()
+    (tmp_path / "cut.parquet").write_bytes(data[: len(data) // 2])
+    with pytest.raises(DeconvError, match="is not a readable Parquet file"):
+        names(tmp_path / "cut.parquet")
+
+
+# NumPy
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+@pytest.mark.parametrize("shape", [(5, 8, 6), (5, 8, 6, 1), (5, 8, 6, 3)])
+def test_npz_gives_train_and_then_test_pictures(tmp_path, save, shape):
+    arrays = np.random.default_rng(0).integers(0, 256, (2, *shape), np.uint8)
+    save(tmp_path / "set.npz", x_train=arrays[0], x_test=arrays[1], y_train=np.arange(5))
+    items = list(iterate(tmp_path / "set.npz"))
+    assert [item.name for item in items] == [f"x_{key}[{n}]" for key in ("train", "test") for n in range(5)]
+    assert [item.held_out for item in items] == [False] * 5 + [True] * 5
+    channels = 3 if shape[-1] == 3 else 1
+    found = read_pictures(tmp_path / "set.npz", channels=channels)
+    np.testing.assert_array_equal(found.pictures, arrays[0].reshape(5, 8, 6, channels))
+    np.testing.assert_array_equal(found.held_out, arrays[1].reshape(5, 8, 6, channels))
+    np.testing.assert_array_equal(items[0].read().pixels, arrays[0, 0].reshape(8, 6, channels) / np.float32(255))
+    other = 4 - channels
+    assert {picture.shape for picture in read_pictures(tmp_path / "set.npz", channels=other).pictures} == {
+        (8, 6, other)
+    }
+
+
+@pytest.mark.parametrize(
+    ("arrays", "match"),
+    [
+        ({"images": np.zeros((2, 4, 4), np.uint8)}, "holds images; expected an array named x_train"),
+        ({"x_train": np.zeros((2, 4, 4))}, "holds float64 arrays"),
+        ({"x_train": np.zeros((2, 4, 4, 2), np.uint8)}, "of shape"),
+        ({"x_train": np.asfortranarray(np.zeros((2, 4, 4), np.uint8))}, "in Fortran order"),
+        ({"x_train": np.array([{}], object)}, "holds object arrays"),
+        ({"x_train": np.zeros((2, 0, 4), np.uint8)}, "more than it holds"),
+    ],
+)
+def test_npz_that_cannot_be_used_is_refused_in_one_sentence(tmp_path, arrays, match):
+    np.savez(tmp_path / "set.npz", **arrays)
+    with pytest.raises(DeconvError, match=match):
+        names(tmp_path / "set.npz")
+
+
+def test_npz_that_states_more_than_it_holds_does_not_fill_memory(tmp_path):
+    buffer = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        buffer, {"descr": "|u1", "fortran_order": False, "shape": (2**20, 2**10, 2**10)}
+    )
+    write_zip(tmp_path / "lie.npz", {"x_train.npy": buffer.getvalue() + bytes(1000)})
+    with pytest.raises(DeconvError, match="which is more than it holds"):
+        names(tmp_path / "lie.npz")
+    for content in (b"", b"no zip", b"\x93NUMPY"):
+        (tmp_path / "no.npz").write_bytes(content)
+        with pytest.raises(DeconvError, match=r"not a readable \.npz"):
+            names(tmp_path / "no.npz")
+        write_zip(tmp_path / "odd.npz", {"x_train.npy": content})
+        with pytest.raises(DeconvError, match=r"not a readable \.npz"):
+            names(tmp_path / "odd.npz")
+
+
+# Names
+
+
+def test_samples_need_no_file():
+    found = survey("samples")
+    assert (found.count, found.num_unreadable, found.held_out) == (10, 0, 0)
+    assert found.digest == survey("samples").digest
+
+
+@pytest.mark.slow
+def test_digits_need_no_file():
+    found = read_pictures("digits", channels=1)
+    assert (len(found.pictures), len(found.held_out), found.names[0]) == (9000, 1000, "digit_0")
+
+
+def fake_keras(monkeypatch, load):
+    keras = types.SimpleNamespace(datasets=types.SimpleNamespace(cifar10=types.SimpleNamespace(load_data=load)))
+    monkeypatch.setitem(sys.modules, "keras", keras)
+
+
+def test_a_set_known_to_keras_is_fetched_by_its_name(monkeypatch):
+    pictures = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), np.uint8)
+    fake_keras(monkeypatch, lambda: ((pictures[:3], None), (pictures[3:], None)))
+    found = read_pictures("cifar10", channels=3)
+    np.testing.assert_array_equal(found.pictures, pictures[:3])
+    np.testing.assert_array_equal(found.held_out, pictures[3:])
+
+
+def test_without_a_network_a_name_says_what_to_do(monkeypatch):
+    def fail():
+        raise Exception("URL fetch failure on https://example.org: None -- Name or service not known")
+
+    fake_keras(monkeypatch, fail)
+    with pytest.raises(DeconvError, match=r"'cifar10' could not be fetched .*give a local .npz file with x_train"):
+        names("cifar10")
+
+
+# Addresses
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "file:///etc/passwd",
+        "http://example.org/a.png",
+        "ftp://example.org/a.png",
+        "zip://a.png::https://example.org/a.zip",
+        "simplecache::s3://bucket/a.png",
+        "local:///etc",
+        "https://",
+        "S3://bucket",
+    ],
+)
+def test_other_addresses_are_refused_in_one_sentence(address):
+    with pytest.raises(DeconvError, match="is not an address that can be read; expected https://, s3://"):
+        iterate(address)
+
+
+@pytest.mark.parametrize(("protocol", "package"), [("s3", "s3fs"), ("gs", "gcsfs"), ("az", "adlfs")])
+def test_a_missing_package_for_an_address_is_named(protocol, package, monkeypatch):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(DeconvError, match=f"{protocol}:// addresses need the Python package {package}"):
+        iterate(f"{protocol}://bucket/folder")
+
+
+@pytest.fixture
+def bucket(monkeypatch, tmp_path):
+    """A store in memory that answers to s3:// in place of the network."""
+    from fsspec.implementations.memory import MemoryFileSystem
+
+    class Bucket(MemoryFileSystem):
+        protocol = "s3"
+        store: ClassVar = {}
+        pseudo_dirs: ClassVar = [""]
+
+        @classmethod
+        def _strip_protocol(cls, path):
+            return MemoryFileSystem._strip_protocol(path.removeprefix("s3://"))
+
+        def unstrip_protocol(self, name):
+            return f"s3:/{self._strip_protocol(name)}"
+
+    monkeypatch.setitem(sys.modules["fsspec.registry"]._registry, "s3", Bucket)
+    monkeypatch.setenv("DECONV_HOME", str(tmp_path / "home"))
+    return Bucket()
+
+
+def test_a_folder_at_an_address_is_read_file_by_file(bucket):
+    for name, data in {**SET, "note.txt": b""}.items():
+        bucket.pipe_file(f"/bucket/set/{name}", data)
+    items = list(iterate("s3://bucket/set"))
+    assert [item.name for item in items] == list(SET)
+    assert [item.content() for item in items] == list(SET.values())
+    bucket.rm("/bucket/set/a.png")
+    with pytest.raises(ImageError, match=r"a\.png could not be fetched"):
+        items[0].read()
+    assert names("s3://bucket/set/b/c.png") == ["c.png"]
+    with pytest.raises(ImageError, match="allowed for one file"):
+        next(iterate("s3://bucket/set", limits=Limits(file_bytes=10))).content()
+    with pytest.raises(DeconvError, match="holds nothing"):
+        names("s3://bucket/none")
+    with pytest.raises(DeconvError, match="is a CSV; fetch it"):
+        iterate("s3://bucket/list.csv")
+
+
+def test_an_archive_at_an_address_is_fetched_into_the_workspace(bucket, tmp_path):
+    bucket.pipe_file("/bucket/set.zip", write_zip(tmp_path / "set.zip").read_bytes())
+    assert names("s3://bucket/set.zip") == list(SET)
+    assert len(list((tmp_path / "home" / "data").glob("fetched-*/set.zip"))) == 1
+    with pytest.raises(DeconvError, match="could not be fetched"):
+        iterate("s3://bucket/none.zip")
+    with pytest.raises(DeconvError, match="data folder is full"):
+        iterate("s3://bucket/set.zip", limits=Limits(total_bytes=10))
+    assert not list((tmp_path / "home" / "data").glob(".incoming*"))
+
+
+# Roots
+
+
+def test_roots_are_the_workspace_and_the_home_unless_stated(tmp_path, monkeypatch):
+    monkeypatch.setenv("DECONV_HOME", str(tmp_path / "work"))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("DECONV_DATA_ROOTS", raising=False)
+    assert allowed_roots() == (tmp_path / "work", tmp_path / "home")
+    monkeypatch.setenv("DECONV_DATA_ROOTS", f"{tmp_path}/a{os.pathsep}~/b{os.pathsep}")
+    assert allowed_roots() == (tmp_path / "a", tmp_path / "home" / "b")
+    monkeypatch.setenv("DECONV_DATA_ROOTS", "")
+    assert allowed_roots() == ()
+    with pytest.raises(DeconvError, match=r"may be opened here \(none\)"):
+        check_inside_roots(tmp_path)
+
+
+def test_a_path_is_checked_with_its_links_resolved(tmp_path):
+    inside, outside = tmp_path / "data", tmp_path / "data-of-others"
+    for folder in (inside / "deep", outside):
+        folder.mkdir(parents=True)
+    (inside / "link").symlink_to(outside)
+    (inside / "circle").symlink_to(inside / "circle")
+    assert check_inside_roots(inside, [inside]) == inside
+    assert check_inside_roots(inside / "deep" / "..", [inside]) == inside
+    for path in (
+        outside,
+        inside / "link",
+        inside / "..",
+        "/",
+        "/etc",
+        f"{inside}/../data-of-others",
+        "a\0b",
+        "~nobody-x",
+    ):
+        with pytest.raises(DeconvError, match="outside the folders that may be opened"):
+            check_inside_roots(path, [inside])
+    with pytest.raises(DeconvError, match="outside the folders"):
+        iterate(outside, allowed_roots=[inside])
+
+
+# Survey and fingerprint
+
+
+def test_a_survey_tells_what_is_there(tmp_path):
+    folder = write_folder(tmp_path, {**SET, "broken.png": b"broken"})
+    seen = []
+    found = survey(folder, report=seen.append)
+    assert (found.count, found.num_unreadable, found.held_out) == (3, 1, 0)
+    assert found.unreadable[0][0] == "broken.png"
+    assert found.sizes == {(12, 8): 2, (10, 20): 1}
+    assert found.formats == {"PNG": 3}
+    assert found.channels == {3: 2, 1: 1}
+    assert found.bytes == sum(map(len, SET.values())) + 6
+    assert seen == [1, 2, 3, 4]
+    assert [name for name, _ in found.thumbnails] == list(SET)
+    assert survey(write_folder(tmp_path / "nothing", {"x.txt": b""})).count == 0
+
+
+def test_thumbnails_are_few_small_and_the_same_every_time(tmp_path):
+    write_folder(tmp_path, {f"{number:02d}.png": png(number, 50, 200) for number in range(40)})
+    one, two = survey(tmp_path), survey(tmp_path)
+    assert len(one.thumbnails) == 12
+    assert [name for name, _ in one.thumbnails] == [name for name, _ in two.thumbnails]
+    assert {pixels.shape for _, pixels in one.thumbnails} == {(24, 96, 3)}
+
+
+def test_the_same_set_has_the_same_digest_however_it_is_packed(tmp_path):
+    digests = {}
+    for kind, make in KINDS.items():
+        if kind != "folder of tars":  # where names carry the shard
+            place = tmp_path / kind
+            place.mkdir()
+            digests[kind] = survey(make(place)).digest
+    backwards = write_zip(tmp_path / "backwards.zip", dict(reversed(SET.items())))
+    assert set(digests.values()) == {fingerprint(backwards)}
+    assert read_pictures(backwards, channels=3).digest == fingerprint(backwards)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"a.png": png(7)},
+        {"e.png": png(8)},
+        {"broken.png": b"broken"},
+        {"a.png": SET["b/c.png"], "b/c.png": SET["a.png"]},
+    ],
+)
+def test_another_set_has_another_digest(tmp_path, change):
+    before = write_zip(tmp_path / "before.zip")
+    after = write_zip(tmp_path / "after.zip", {**SET, **change})
+    assert survey(before).digest != survey(after).digest
+    assert survey(after).digest == fingerprint(after)
+
+
+# Into memory
+
+
+def test_large_pictures_are_cropped_to_their_centre(tmp_path):
+    write_folder(tmp_path, {"a.png": png(1, 40, 100)})
+    (pixels,) = read_pictures(tmp_path, channels=3, largest_side=30).pictures
+    whole = np.asarray(Image.open(io.BytesIO(png(1, 40, 100))))
+    np.testing.assert_array_equal(pixels, whole[5:35, 35:65])
+
+
+def test_of_a_set_too_large_for_memory_a_seeded_part_is_kept(tmp_path):
+    files = {f"{number:02d}.png": png(number, 10, 10) for number in range(40)}
+    write_folder(tmp_path, {**files, "broken.png": b"broken"})
+    whole = read_pictures(tmp_path, channels=3)
+    assert (len(whole.pictures), whole.left_out) == (40, 0)
+    part = read_pictures(tmp_path, channels=3, max_bytes=3000 + 299)
+    assert len(part.pictures) == 10
+    assert part.left_out + len(part.rejected) == 31  # the broken file may be one of those that are not tried
+    assert part.names == sorted(part.names)
+    assert part.digest == whole.digest
+    assert part.names == read_pictures(tmp_path, channels=3, max_bytes=3000).names
+    other = read_pictures(tmp_path, channels=3, max_bytes=3000, seed=1)
+    assert len(set(part.names) & set(other.names)) < 10
+    for name, pixels in zip(part.names, part.pictures, strict=True):
+        np.testing.assert_array_equal(pixels, whole.pictures[whole.names.index(name)])
+    # What is kept does not depend on how the set is packed.
+    packed = write_zip(tmp_path / "set.zip", dict(reversed(files.items())))
+    assert sorted(read_pictures(packed, channels=3, max_bytes=3000).names) == part.names
+
+
+def test_a_source_without_a_readable_picture_is_refused(tmp_path):
+    with pytest.raises(DeconvError, match=r"holds no picture named like '\*'"):
+        read_pictures(tmp_path, channels=3)
+    (tmp_path / "a.png").write_bytes(b"")
+    with pytest.raises(DeconvError, match=r"None of the pictures of .* could be read: a\.png is empty"):
+        read_pictures(tmp_path, channels=3)
+
+
+def test_memory_does_not_grow_with_the_number_of_files(tmp_path):
+    def peak(count):
+        path = write_zip(tmp_path / f"{count}.zip", {f"{number}.png": png(number, 4, 4) for number in range(count)})
+        list(iterate(path))
+        tracemalloc.start()
+        for item in iterate(path):
+            item.read()
+        result = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return result
+
+    small, large = peak(300), peak(1500)
+    assert large - small < 1200 * 1500  # an entry of the list of contents for each, but no picture
+
+
+# Files on disk
+
+
+def test_list_files_gives_paths_of_folders_lists_and_single_files(tmp_path):
+    folder = write_folder(tmp_path / "set")
+    assert list_files(folder) == [folder / name for name in SET]
+    assert list_files(folder, include="a*") == [folder / "a.png"]
+    assert list_files(write_csv(tmp_path / "list.csv")) == [tmp_path / name for name in SET]
+    assert list_files(folder / "a.png") == [folder / "a.png"]
+    with pytest.raises(DeconvError, match="holds no picture named like 'x'"):
+        list_files(folder, include="x")
+    with pytest.raises(DeconvError, match="is neither a folder nor a file"):
+        list_files(tmp_path / "none")
+
+
+def test_fsspec_is_imported_only_for_addresses(tmp_path):
+    import subprocess
+
+    write_folder(tmp_path)
+    code = (
+        "import sys\nfrom deconv_core import sources\nprint(sources.survey(sys.argv[1]).count)\n"
+        "print([name for name in ('fsspec', 'pyarrow', 'tensorflow', 'keras', 'streamlit') if name in sys.modules])"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)],
+        cwd=Path(sources.__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert answer.stdout.split("\n")[:2] == ["3", "[]"]
