@@ -6,6 +6,7 @@ Okabe and Ito (2008), told apart by colour-blind readers; lines differ in dashes
 
 from __future__ import annotations
 
+import html
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -544,6 +545,59 @@ def _stage_words(stage: Mapping[str, Any]) -> str:
     shown = stage["layers"][:8]
     more = len(stage["layers"]) - len(shown)
     return "<br>".join([f"<b>{_shape_words(stage)}</b>", *shown, *([f"and {more} more"] if more else [])])
+
+
+# Training
+
+
+TRAINING_MEASURES = {
+    "loss": "Training loss (lower is better)",
+    "psnr": "Validation PSNR in dB (higher is better)",
+    "ssim": "Validation SSIM (higher is better)",
+    "patches_per_second": "Patches per second",
+}
+
+
+def training_curves(histories: Mapping[str, pd.DataFrame], measure: str) -> go.Figure:
+    """One measure over the epochs, a line for each run.
+
+    Args:
+        histories: Name of the run -> its `history.csv`: columns `epoch` and the measure.
+        measure: A key of TRAINING_MEASURES.
+
+    Raises:
+        DeconvError: Another measure, or a table without its column.
+    """
+    import plotly.graph_objects as go
+
+    if measure not in TRAINING_MEASURES:
+        raise DeconvError(f"Runs have no curve '{measure}'; choose one of {', '.join(TRAINING_MEASURES)}.")
+    figure = go.Figure()
+    for number, (name, frame) in enumerate(histories.items()):
+        _check_columns(frame, ("epoch", measure), "A training curve")
+        shown = _escaped(name)
+        figure.add_trace(
+            go.Scatter(
+                x=frame["epoch"].to_numpy(float),
+                y=frame[measure].to_numpy(float),
+                name=shown,
+                # A single epoch makes no line, so points are drawn while there are few.
+                mode="lines+markers" if len(frame) < 40 else "lines",
+                line={"color": COLOURS[number % len(COLOURS)], "dash": DASHES[number % len(DASHES)], "width": 2},
+                marker={"symbol": SYMBOLS[number % len(SYMBOLS)], "size": 6},
+                hovertemplate=f"{shown}, epoch %{{x:.0f}}: %{{y:.5g}}<extra></extra>",
+            )
+        )
+    figure.update_xaxes(title="epoch", rangemode="tozero")
+    figure.update_yaxes(title=TRAINING_MEASURES[measure])
+    _finish(figure, height=300)
+    figure.update_layout(showlegend=len(histories) > 1, uirevision=measure)
+    return figure
+
+
+def _escaped(text: str) -> str:
+    """Names given by people, for plotly, which reads a little HTML and, in templates, %{...}."""
+    return html.escape(" ".join(str(text).split())[:60]).replace("%{", "% {")
 
 
 # Around all figures
