@@ -147,15 +147,12 @@ def _saliency(image: np.ndarray) -> np.ndarray:
 
 def _lab(image: np.ndarray) -> np.ndarray:
     """CIE L*a*b* (3, H, W) of an sRGB picture, float32."""
-    linear = np.where(
-        image <= 0.04045,
-        image / np.float32(12.92),
-        ((image + np.float32(0.055)) / np.float32(1.055)) ** np.float32(2.4),
-    )
+    # float64 within: a* and b* of a picture without colour are small differences, which the saliency stretches.
+    image = image.astype(np.float64)
+    linear = np.where(image <= 0.04045, image / 12.92, ((image + 0.055) / 1.055) ** 2.4)
     x = cv2.transform(linear, _XYZ / _WHITE)
-    root = np.where(x > 0.008856, np.cbrt(x), (np.float32(903.3) * x + 16) / 116)
-    f_x, f_y, f_z = cv2.split(root)
-    return np.stack([116 * f_y - 16, 500 * (f_x - f_y), 200 * (f_y - f_z)])
+    f_x, f_y, f_z = cv2.split(np.where(x > 0.008856, np.cbrt(x), (903.3 * x + 16) / 116))
+    return np.stack([116 * f_y - 16, 500 * (f_x - f_y), 200 * (f_y - f_z)]).astype(np.float32)
 
 
 def _stretched(plane: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 # Sides that are even and odd; that are made smaller by 2, by 2 (rounded down from 2.5), and by 3.
 SIZES = {"small": (176, 208), "odd": (177, 193), "halved": (384, 512), "half_to_even": (640, 641), "third": (643, 656)}
-DAMAGES = ("noised", "blurred", "contrast", "blocks", "colour", "inverted", "opposite")
+DAMAGES = ("noised", "blurred", "contrast", "blocks", "colour", "colourless", "inverted", "opposite")
 LARGE_DAMAGES = ("noised", "colour")
 
 
@@ -54,6 +54,8 @@ def picture_pair(height: int, width: int, damage: str) -> tuple[np.ndarray, np.n
         y = x[(np.arange(height) // 6 * 6)][:, np.arange(width) // 6 * 6]
     elif damage == "colour":
         y = x[..., [2, 0, 1]]
+    elif damage == "colourless":
+        y = np.repeat(x.mean(axis=-1, keepdims=True), 3, axis=-1)
     elif damage == "inverted":
         y = 1 - x
     else:
