@@ -27,6 +27,7 @@ import threading
 import time
 import traceback
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -152,7 +153,8 @@ class JobFolder:
         try:
             if os.environ.get(_STARTED_BY) != str(self.folder):
                 # Typed by a person: a request that an earlier process left unanswered is not meant for this one.
-                (self.folder / "stop").unlink(missing_ok=True)
+                with suppress(OSError):
+                    (self.folder / "stop").unlink()
             if _read_command(self.folder)[1]:
                 words = [word for word in sys.argv[1:] if word != "--resume"]
                 _write_command(self.folder, self._kind, self.folder.name, words)
@@ -173,6 +175,11 @@ class JobFolder:
 
     def __exit__(self, kind, error, trace) -> None:
         try:
+            # The state comes last: whoever sees it may count on the rest.
+            if error is not None and not isinstance(error, KeyboardInterrupt | DeconvError):
+                self._append("".join(traceback.format_exception(kind, error, trace)))
+            with suppress(OSError):
+                (self.folder / "stop").unlink()
             if error is None and not self._stopping:
                 self.status(self._final_message, state="finished")
             elif error is None or isinstance(error, KeyboardInterrupt):
@@ -180,9 +187,6 @@ class JobFolder:
             else:
                 told = str(error) or kind.__name__
                 self.status(told if isinstance(error, DeconvError) else f"{kind.__name__}: {told}", state="failed")
-                if not isinstance(error, DeconvError):
-                    self._append("".join(traceback.format_exception(kind, error, trace)))
-            (self.folder / "stop").unlink(missing_ok=True)
         finally:
             if self._former_handler is not None:
                 signal.signal(signal.SIGTERM, self._former_handler)
@@ -252,18 +256,14 @@ class JobFolder:
 
     def _take_folder(self) -> None:
         lock = _open_lock(self.folder)
-        end = time.monotonic() + _LOCK_SECONDS
-        # Whoever looks whether a job is alive holds the lock for an instant, hence the second look.
-        while not _try_lock(lock):
-            if time.monotonic() > end:
-                os.close(lock)
-                process = _read_json(self.folder / "status.json")[0].get("process")
-                number = process.get("id") if isinstance(process, dict) else None
-                raise JobError(
-                    f"'{self.folder}' is already running{f' as process {number}' if number else ''}; "
-                    "wait until it ends, stop it, or choose another folder."
-                )
-            time.sleep(0.05)
+        if not _await_lock(lock):
+            os.close(lock)
+            process = _read_json(self.folder / "status.json")[0].get("process")
+            number = process.get("id") if isinstance(process, dict) else None
+            raise JobError(
+                f"'{self.folder}' is already running{f' as process {number}' if number else ''}; "
+                "wait until it ends, stop it, or choose another folder."
+            )
         self._locks.append(lock)
 
     def _await_turn(self) -> None:
@@ -310,6 +310,16 @@ def _open_lock(folder: Path) -> int:
 
 def _exists(path: Path) -> bool:
     return os.path.exists(path)  # noqa: PTH110 - a folder without permissions is no error here
+
+
+def _await_lock(lock: int) -> bool:
+    """Whether the lock could be had soon: who ends, starts a process or merely looks holds it for an instant."""
+    end = time.monotonic() + _LOCK_SECONDS
+    while not _try_lock(lock):
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.05)
+    return True
 
 
 def _try_lock(lock: int) -> bool:
@@ -373,7 +383,7 @@ def resume(folder: Path | str) -> Path:
     lock = _open_lock(folder)
     try:
         # Looked at again while no other server can start it.
-        if state.active or not _try_lock(lock) or (state := _read(folder, is_locked=False)).active:
+        if state.active or not _await_lock(lock) or (state := _read(folder, is_locked=False)).active:
             raise JobError(f"'{state.name}' is waiting or running already; stop it first, or wait until it ends.")
         command, problem = _read_command(folder)
         if problem:
@@ -414,7 +424,7 @@ def delete(folder: Path | str) -> None:
     state = read(folder)
     lock = _open_lock(folder)
     try:
-        if state.active or not _try_lock(lock):
+        if state.active or not _await_lock(lock):
             raise JobError(f"'{state.name}' is at work; stop it before it is deleted.")
         # Renamed first: a half deleted job is then never listed.
         gone = jobs / f".deleted-{folder.name}-{time.time_ns()}"
