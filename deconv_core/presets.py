@@ -215,3 +215,31 @@ def model_name(text: str) -> str:
             f"'{' '.join(text.split())[:60]}' leaves no name for a model; give one with letters a to z or digits."
         )
     return name
+
+
+def total_steps(settings: TrainSettings, num_pictures: int) -> int:
+    """Steps of the whole run, as `training.train` counts them."""
+    per_epoch = settings.steps_per_epoch or max(1, num_pictures // settings.batch_size)
+    return settings.epochs * per_epoch
+
+
+def cost_key(settings: TrainSettings) -> str:
+    """What the cost of one step depends on, as one text: two settings with the same key need not be measured twice."""
+    names = ("architecture", "arguments", "objective", "degradations", "loss", "optimizer", "patch_size", "batch_size")
+    return repr([getattr(settings, name) for name in names])
+
+
+def time_words(seconds: float) -> str:
+    """A length of time as people say it.
+
+    Example:
+        >>> time_words(45), time_words(150), time_words(7300)
+        ('45 s', '2.5 min', '2 h 2 min')
+    """
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    minutes = seconds / 60
+    if minutes < 90:
+        return f"{minutes:.1f} min" if minutes < 10 else f"{minutes:.0f} min"
+    hours, rest = divmod(round(minutes), 60)
+    return f"{hours} h {rest} min" if hours < 48 else f"{hours / 24:.1f} days"

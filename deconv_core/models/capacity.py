@@ -66,7 +66,7 @@ def capacity(model: Any, pictures: np.ndarray | None = None) -> dict[str, Any]:
     found: dict[str, Any] = {
         "noise_psnr": _rounded(float(psnr(noise, noise_rebuilt).mean())),
         "noise_kept": _rounded(noise_kept, 4),
-        "code_share": _code_share(model.card),
+        "code_share": code_share(model.card),
         "picture_psnr": _rounded(float(own.mean())),
         "blank_psnr": _rounded(float(psnr(pictures, blank).mean())),
         "kept": _kept(pictures, rebuilt),
@@ -77,7 +77,8 @@ def capacity(model: Any, pictures: np.ndarray | None = None) -> dict[str, Any]:
     return found | _judge(found)
 
 
-def _code_share(card: Mapping[str, Any]) -> float | None:
+def code_share(card: Mapping[str, Any]) -> float | None:
+    """Numbers in a model's code for each number in its picture; None where the code is not known."""
     code, stride, channels = (card.get(key) for key in ("code_channels", "stride", "channels"))
     return _rounded(code / (stride**2 * channels), 4) if code and stride and channels else None
 

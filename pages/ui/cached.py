@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import gc
 import threading
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import streamlit as st
@@ -18,6 +20,12 @@ import streamlit as st
 from deconv_core import inspection
 from deconv_core.images import Picture, encode_png, read_image
 from deconv_core.inspection import Recall, Recalling
+from deconv_core.sources import NAMES
+
+if TYPE_CHECKING:
+    from deconv_core.model_comparison import Comparison
+    from deconv_core.sources import Survey
+    from deconv_core.training import Estimate, TrainSettings
 
 # Pictures go to the browser with at most this many pixels; error maps are made at that size too.
 VIEW_PIXELS = 2_000_000
@@ -298,3 +306,105 @@ def checkerboard(token: str, model_digest: str, _pixels: np.ndarray, _card: Mapp
 
     chosen = model(_card)
     return measure(chosen, inspection.to_channels(_pixels, chosen.channels)[None])
+
+
+# Training
+
+
+@st.cache_resource(show_spinner=False)
+def _surveys() -> Surveys:
+    return Surveys()
+
+
+def survey(source: str, *, roots: Sequence[Path] | None, report: Callable[[int], None]) -> Survey:
+    """What a source holds, looked at once; a source that is looked at for minutes reports how far it is."""
+    return _surveys().get(source, roots, report)
+
+
+def forget_survey(source: str) -> None:
+    """Look at a source again when it is asked for next."""
+    _surveys().forget(source)
+
+
+class Surveys:
+    """The last surveys by source. Not `cache_data`, which could not report while it works."""
+
+    def __init__(self, max_entries: int = 32) -> None:
+        self._max_entries = max_entries
+        self._found: OrderedDict[str, Survey] = OrderedDict()
+
+    def get(self, source: str, roots: Sequence[Path] | None, report: Callable[[int], None]) -> Survey:
+        """The survey kept, or made now."""
+        from deconv_core.sources import check_inside_roots, survey
+
+        if roots is not None and "://" not in source and source not in NAMES:
+            check_inside_roots(source, roots)  # roots may have changed since the survey was made
+        if source not in self._found:
+            self._found[source] = survey(source, allowed_roots=roots, report=report)
+        while len(self._found) > self._max_entries:
+            self._found.popitem(last=False)
+        return self._found[source]
+
+    def forget(self, source: str) -> None:
+        """Drop a survey."""
+        self._found.pop(source, None)
+
+
+@st.cache_data(show_spinner=False, max_entries=64)
+def estimate(key: str, _settings: TrainSettings) -> Estimate:
+    """Parameters, memory and seconds of one step, measured here; `key` is what they depend on."""
+    from deconv_core.training import estimate as measure
+
+    return measure(replace(_settings, epochs=1, steps_per_epoch=1), 1)
+
+
+@st.cache_data(show_spinner=False, max_entries=32)
+def quick_look(file: str, digest: str) -> None:
+    """The quick look at a finished model; what was found is on its card afterwards."""
+    from deconv_core.model_checks import quick_look as look
+
+    look(file)
+    _spare_the_collector()
+
+
+@st.cache_data(show_spinner=False, max_entries=8)
+def model_comparison(
+    first: tuple[str, str],
+    second: tuple[str, str],
+    source: str,
+    measure: str,
+    damage: tuple[tuple[str, float], ...],
+    _roots: Sequence[Path] | None,
+) -> Comparison:
+    """Two models, each as (name, digest), compared on the first pictures of a source."""
+    from deconv_core.model_comparison import compare_models
+
+    pictures, broken = _comparison_pictures(source, _roots)
+    found = compare_models(_model(*first), _model(*second), pictures, measure=measure, damage=damage)
+    return replace(found, skipped=(*found.skipped, *broken))
+
+
+@st.cache_data(show_spinner=False, max_size="400 MB")
+def _comparison_pictures(source: str, _roots: Sequence[Path] | None):
+    from deconv_core.model_comparison import take_pictures
+    from deconv_core.sources import iterate
+
+    return take_pictures(iterate(source, allowed_roots=_roots))
+
+
+@st.cache_data(show_spinner=False, max_size="200 MB")
+def rebuilt_by_both(
+    first: tuple[str, str],
+    second: tuple[str, str],
+    source: str,
+    image: str,
+    damage: tuple[tuple[str, float], ...],
+    _roots: Sequence[Path] | None,
+) -> dict[str, bytes]:
+    """One picture of a comparison as PNG files: `clean`, `first`, `second`."""
+    from deconv_core.model_comparison import rebuild_pair
+
+    pictures, _ = _comparison_pictures(source, _roots)
+    number = list(pictures).index(image) + 1  # the seed of its damage, as in the comparison
+    made = rebuild_pair(_model(*first), _model(*second), pictures[image], damage=damage, seed=number)
+    return dict(zip(("clean", "first", "second"), map(encode_png, made), strict=True))

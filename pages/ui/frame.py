@@ -10,6 +10,8 @@ PRODUCT = "Deconv Lab"
 PAGES = (
     ("app.py", "Overview", ":material/home:"),
     ("pages/score_images.py", "Score images", ":material/compare:"),
+    ("pages/train_model.py", "Train model", ":material/model_training:"),
+    ("pages/explore_models.py", "Explore models", ":material/category:"),
 )
 
 _ICON = str(Path(__file__).with_name("icon.svg"))

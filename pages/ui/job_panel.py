@@ -1,0 +1,184 @@
+"""Start, watch and stop a job folder: the same view for every visitor, kept in the address."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+
+import streamlit as st
+
+from deconv_core import jobs
+from deconv_core.errors import JobError
+from deconv_core.jobs import JobState
+from deconv_core.presets import time_words
+from deconv_core.workspace import folder as workspace_folder
+from pages.ui.inputs import plain
+
+MAX_WAITING = 20
+_QUERY = "job"
+_TICK_SECONDS = 1.5
+_FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,150}")
+_WORDS = {
+    "waiting": "Waiting for its turn",
+    "running": "Running",
+    "finished": "Finished",
+    "stopped": "Stopped",
+    "failed": "Failed",
+    "lost": "Lost",
+}
+_ICONS = {
+    "waiting": ":material/hourglass_empty:",
+    "running": ":material/play_arrow:",
+    "finished": ":material/check:",
+    "stopped": ":material/pause:",
+    "failed": ":material/error:",
+    "lost": ":material/help:",
+}
+
+
+def start_job(kind: str, arguments: Sequence[str], *, name: str) -> None:
+    """Start a job and turn the page to it.
+
+    Raises:
+        JobError: Too many wait already, or it cannot be started.
+    """
+    waiting = sum(job.active for job in jobs.list_jobs())
+    if waiting >= MAX_WAITING:
+        raise JobError(f"{waiting} runs are at work or waiting, at most {MAX_WAITING} may; stop one of them first.")
+    folder = jobs.start(kind, [*arguments, "--wait-turn", "--low-priority"], name=name)
+    st.query_params[_QUERY] = folder.name
+    st.rerun()
+
+
+def job_in_address() -> Path | None:
+    """The job folder that the address names; None for none.
+
+    Raises:
+        JobError: It names one that is not there.
+    """
+    asked = st.query_params.get(_QUERY)
+    if not asked:
+        return None
+    folder = workspace_folder("jobs") / asked
+    if not _FOLDER.fullmatch(asked) or not folder.is_dir():
+        raise JobError("The run of this address is not there; it may have been deleted. Choose one of the list.")
+    return folder
+
+
+def offer_leaving(name: str, label: str) -> None:
+    """A button that turns the page from a job back to its beginning, where the address names one."""
+    if _QUERY in st.query_params:
+        st.button(label, key=f"{name}_leave", on_click=leave_job, icon=":material/arrow_back:")
+
+
+def leave_job() -> None:
+    """Turn the page back from a job to its beginning."""
+    if _QUERY in st.query_params:
+        del st.query_params[_QUERY]
+
+
+def list_runs(name: str, kind: str) -> None:
+    """The runs of the workspace, newest first, each with a button that opens it."""
+    found = [job for job in jobs.list_jobs() if job.kind in (kind, "")]
+    st.subheader("Runs", anchor=False)
+    if not found:
+        st.caption("No run yet. A run stays here until it is deleted, also when the server is started again.")
+        return
+    shown = found[: st.session_state.get(f"{name}_shown_runs", 10)]
+    for job in shown:
+        with st.container(
+            horizontal=True, vertical_alignment="center", border=True, key=f"{name}_run_{job.folder.name}"
+        ):
+            st.markdown(f"{_ICONS[job.state]} **{plain(job.name)[:120]}**", width=260)
+            st.caption(f"{_WORDS[job.state]}, {_progress_words(job)}. Begun {_when(job.created)}.", width="stretch")
+            if st.button("Open", key=f"{name}_open_{job.folder.name}"):
+                st.query_params[_QUERY] = job.folder.name
+                st.rerun()
+    if len(found) > len(shown) and st.button(f"All {len(found)} runs", key=f"{name}_all_runs", type="tertiary"):
+        st.session_state[f"{name}_shown_runs"] = len(found)
+        st.rerun()
+
+
+def watch_job(name: str, folder: Path, show_results: Callable[[JobState], None]) -> JobState:
+    """Show a job, again and again while it is at work; once it ends the whole page runs once more, and no more.
+
+    Args:
+        name: Prefix of the widgets' keys.
+        folder: The job folder.
+        show_results: Draws what is in `results/`.
+
+    Returns:
+        The state with which the page was drawn.
+    """
+    first = jobs.read(folder)
+    st.subheader(plain(first.name), anchor=False)
+
+    def draw() -> None:
+        # A fragment runs alone, so what it finds changed for the rest of the page makes the whole page run once.
+        if not folder.is_dir():
+            st.rerun()
+        now = jobs.read(folder)
+        if first.active != now.active:
+            st.rerun()
+        _show_state(name, now)
+        show_results(now)
+        with st.expander("Log, and the command that does the same", key=f"{name}_log"):
+            if now.command:
+                st.code(now.command, language="bash", wrap_lines=True)
+            st.code(now.log or "Nothing yet.", language=None, wrap_lines=True, height=220)
+
+    st.fragment(draw, run_every=_TICK_SECONDS if first.active else None)()
+    return first
+
+
+def _show_state(name: str, job: JobState) -> None:
+    words = "Stopping" if job.stopping else _WORDS[job.state]
+    st.markdown(f"{_ICONS[job.state]} **{words}** {plain(f'({job.message})') if job.message else ''}")
+    st.progress(min(1.0, job.done / job.total) if job.total else 0.0, text=_progress_words(job))
+    if job.problem:
+        st.caption(plain(f"Its folder is damaged: {job.problem}."))
+    with st.container(horizontal=True):
+        if job.active:
+            st.button(
+                "Stop", key=f"{name}_stop", on_click=_asked, args=(name, jobs.request_stop, job), disabled=job.stopping,
+                icon=":material/stop:", help="What was learned is kept, and the run can be resumed.",
+            )  # fmt: skip
+        else:
+            if job.state != "finished" and job.command:
+                st.button(
+                    "Resume", key=f"{name}_resume", on_click=_asked, args=(name, jobs.resume, job), type="primary",
+                    icon=":material/play_arrow:", help="It goes on from the last saved step.",
+                )  # fmt: skip
+            with st.popover("Delete", icon=":material/delete:"):
+                st.markdown("The run, its curves and pictures go for good. A model that was published stays.")
+                st.button("Delete this run", key=f"{name}_delete", on_click=_delete, args=(name, job))
+    refused = st.session_state.pop(f"{name}_refused", "")
+    if refused:
+        st.error(plain(refused))
+
+
+def _asked(name: str, what: Callable[[Path], object], job: JobState) -> None:
+    """Before the page runs again: a callback must not raise, so a refusal is kept for the screen."""
+    try:
+        what(job.folder)
+    except JobError as error:
+        st.session_state[f"{name}_refused"] = str(error)
+
+
+def _delete(name: str, job: JobState) -> None:
+    _asked(name, jobs.delete, job)
+    if not job.folder.exists():
+        leave_job()
+
+
+def _progress_words(job: JobState) -> str:
+    if not job.total:
+        return "nothing done yet" if job.active else "nothing done"
+    left = f", about {time_words(job.seconds_left)} left" if job.seconds_left is not None else ""
+    return f"{job.done:,} of {job.total:,} steps{left}"
+
+
+def _when(seconds: float) -> str:
+    return f"{datetime.fromtimestamp(seconds):%Y-%m-%d %H:%M}"
