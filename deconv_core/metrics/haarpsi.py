@@ -68,7 +68,7 @@ def _haarpsi(x: np.ndarray, y: np.ndarray) -> float:
     total = shortfall = 0.0
     for error, weight in _terms(x, y):
         total += float(weight.sum(dtype=np.float64))
-        # l(1) - l(1 - e) = (1 - l(1)) u / (1 + u exp(-alpha) / (1 + exp(-alpha))) l(1) with u = exp(alpha e) - 1
+        # l(1) - l(1 - e) = l(1) (1 - l(1)) u / (1 + (1 - l(1)) u) with u = exp(alpha e) - 1
         u = np.expm1(np.float32(ALPHA) * error)
         u /= 1 + np.float32(1 - _BEST) * u
         u *= weight

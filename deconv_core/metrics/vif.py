@@ -27,8 +27,8 @@ SMALLEST_SIDE = 41
 def vif(reference: np.ndarray, candidate: np.ndarray) -> np.ndarray:
     """VIFp of each image pair on luma.
 
-    Above 1 where the candidate has more contrast than the reference, and not symmetric. Blind to a change of
-    brightness and to colour. A flat reference has no information that could be lost and gives 1 whatever the candidate.
+    Above 1 where the candidate has more contrast than the reference, and not symmetric. Blind to brightness that is
+    added, and to colour. A flat reference has no information that could be lost and gives 1 whatever the candidate.
     As in piq and, but for constants of 1e-8, in the authors' code; whole windows only.
 
     Args:
