@@ -142,22 +142,25 @@ def prepare(
         DeconvError: A column or metric is unknown, no column holds human scores, or pictures that are needed are not
             there.
     """
+    import pandas as pd
+
     from deconv_core.metrics import METRICS
 
     table = read_scores(source, sheet=sheet, columns={**(columns or {}), "mos": scores})
     mos = table.column("mos")
+    numeric = [column for column in table.frame.columns if pd.api.types.is_numeric_dtype(table.frame[column])]
     if mos is None:
-        raise DeconvError(f"No column is named like human scores; name one with --scores: {_numeric(table.frame)}.")
-    if mos not in _numeric(table.frame).split(", "):
-        raise DeconvError(f"Column '{mos}' holds no numbers; choose one of {_numeric(table.frame)}.")
+        told = ", ".join(numeric) or "(no column holds numbers)"
+        raise DeconvError(f"No column is named like human scores; name one with --scores: {told}.")
+    if mos not in numeric:
+        raise DeconvError(f"Column '{mos}' holds no numbers; choose one of {', '.join(numeric) or '(none)'}.")
     split = None
     if group:
         split = table.column(group) if group in table.roles else resolve_column(table.frame, group)
     own = {plain_name(str(column)): str(column) for column in reversed(table.frame.columns)}
-    usable = set(_numeric(table.frame).split(", ")) - {mos}
+    usable = [column for column in numeric if column != mos]
     if metrics is None:
-        found = [column for column in table.frame.columns if column in usable and metric_direction(column) is not None]
-        metrics = found or list(_USUAL)
+        metrics = [column for column in usable if metric_direction(column) is not None] or list(_USUAL)
     read, missing = {}, []
     for name in metrics:
         column = name if name in usable else own.get(plain_name(name))
@@ -169,7 +172,7 @@ def prepare(
         else:
             raise DeconvError(
                 f"'{name}' is neither a column of numbers nor a metric; choose among the columns "
-                f"{', '.join(column for column in table.frame.columns if column in usable) or '(none)'} "
+                f"{', '.join(usable) or '(none)'} "
                 f"and the metrics {', '.join(METRICS)}."
             )
     pictures = None
@@ -320,12 +323,6 @@ def settings(outcome: Outcome, command: str = "") -> dict[str, Any]:
             **{name: version(name) for name in ("numpy", "scipy", "pandas")},
         },
     }
-
-
-def _numeric(frame: pd.DataFrame) -> str:
-    import pandas as pd
-
-    return ", ".join(str(column) for column in frame.columns if pd.api.types.is_numeric_dtype(frame[column]))
 
 
 def _check_pictures(table: HumanScores, pictures: Pictures, keys: Sequence[str]) -> None:

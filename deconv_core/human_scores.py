@@ -171,13 +171,13 @@ def read_scores(
         from deconv_core.score_layouts import read_layout
 
         found = read_layout(path)
-        return replace(found, roles=guess_roles(found.frame, wanted)[0] if wanted else found.roles)
+        told = {role: Role(resolve_column(found.frame, name), "as told") for role, name in wanted.items()}
+        return replace(found, roles=found.roles | told)
     from deconv_core.published import name_of_data_set
 
     frame, notes = read_table(path, sheet=sheet)
-    roles, more = guess_roles(frame, wanted)
-    frame, roles, derived = _derive(frame, roles, wanted)
-    notes = [*notes, *more, *derived, *_bounds_instead(frame, roles)]
+    frame, roles = _derive(frame, guess_roles(frame, wanted))
+    notes = [*notes, *_bounds_instead(frame, roles)]
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     known = name_of_data_set(path.stem) or name_of_data_set(path.parent.name)
     return HumanScores(frame, roles, known, None, tuple(notes), (), path.parent, digest)
@@ -454,17 +454,12 @@ def resolve_column(frame: pd.DataFrame, name: str) -> str:
     raise DeconvError(f"Column '{name}' {what}; choose one of {', '.join(map(str, frame.columns))}.")
 
 
-def guess_roles(frame: pd.DataFrame, wanted: Mapping[str, str] | None = None) -> tuple[dict[str, Role], list[str]]:
-    """Say which column is what, and why; what the user names stands.
-
-    Returns:
-        Role -> column and reason, and notes on columns that could have been meant as well.
-    """
+def guess_roles(frame: pd.DataFrame, wanted: Mapping[str, str] | None = None) -> dict[str, Role]:
+    """Say which column is what, and why; what the user names (role -> column) stands."""
     import pandas as pd
 
     wanted = dict(wanted or {})
     roles = {role: Role(resolve_column(frame, name), "as told") for role, name in wanted.items()}
-    notes = []
     by_name: dict[str, str] = {}
     for column in frame.columns:
         by_name.setdefault(plain_name(str(column)), column)
@@ -508,7 +503,7 @@ def guess_roles(frame: pd.DataFrame, wanted: Mapping[str, str] | None = None) ->
                 roles[role] = Role(column, f"by its name, a bound of {roles['mos'].column}")
     if "content" not in roles and "reference" in roles:
         roles["content"] = Role(roles["reference"].column, "rows of one reference show one content")
-    return {role: roles[role] for role in ROLES if role in roles}, notes
+    return {role: roles[role] for role in ROLES if role in roles}
 
 
 def _is_bound(column: object) -> bool:
@@ -521,13 +516,11 @@ def _names_pictures(column: pd.Series) -> bool:
     return bool(cells) and sum(bool(_PICTURE.search(cell)) for cell in cells) > 0.5 * len(cells)
 
 
-def _derive(
-    frame: pd.DataFrame, roles: dict[str, Role], wanted: Mapping[str, str]
-) -> tuple[pd.DataFrame, dict[str, Role], list[str]]:
+def _derive(frame: pd.DataFrame, roles: dict[str, Role]) -> tuple[pd.DataFrame, dict[str, Role]]:
     """Columns that follow from others: deviation from variance; content, distortion and level from file names."""
     import pandas as pd
 
-    notes, roles = [], dict(roles)
+    roles = dict(roles)
     by_name = {plain_name(str(column)): column for column in frame.columns}
     variance = next((by_name[name] for name in _VARIANCES if name in by_name), None)
     if "std" not in roles and variance is not None and pd.api.types.is_numeric_dtype(frame[variance]):
@@ -536,22 +529,22 @@ def _derive(
         roles["std"] = Role(name, f"the square root of column '{variance}'")
     candidate = roles["candidate"].column if "candidate" in roles else None
     if candidate is None or ("distortion" in roles and "content" in roles):
-        return frame, roles, notes
+        return frame, roles
     parts = [three_parts(str(cell)) if isinstance(cell, str) else None for cell in frame[candidate]]
     known = [part for part in parts if part is not None]
     contents = {part[0] for part in known}
     # Several rows of each content, and several contents: otherwise the pattern is chance.
     if len(known) < 0.95 * len(parts) or not 2 <= len(contents) <= len(known) / 3:
-        return frame, roles, notes
+        return frame, roles
     for place, role in enumerate(("content", "distortion", "level")):
-        if role in roles or role in wanted:
+        if role in roles:
             continue
         name = _free(role, dict.fromkeys(frame.columns))
         values = [None if part is None else part[place] for part in parts]
         frame = frame.assign(**{name: pd.Series(values, index=frame.index, dtype=object if place < 2 else None)})
         roles[role] = Role(name, f"from the names in '{candidate}', which read content_distortion_level")
     ordered = {role: roles[role] for role in ROLES if role in roles}
-    return frame, ordered, notes
+    return frame, ordered
 
 
 def three_parts(name: str) -> tuple[str, str, float] | None:

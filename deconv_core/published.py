@@ -67,8 +67,8 @@ _FULL_REFERENCE: tuple[tuple[str, str, str, dict[str, tuple[float, str]]], ...] 
         *("fsimc", "FSIMc", ""),
         {"TID2013": (0.8509, _PIQ), "KADID-10k": (0.8537, _PIQ), "LIVE": (0.9646, _IQA), "CSIQ": (0.9309, _IQA)},
     ),
-    ("vifp", "VIF (pixel domain)", "", {"TID2013": (0.6102, _PIQ), "KADID-10k": (0.6500, _PIQ)}),
-    ("vif", "VIF", "", {"TID2013": (0.6770, _IQA), "LIVE": (0.9636, _IQA), "CSIQ": (0.9194, _IQA)}),
+    ("vif", "VIF (pixel domain)", "", {"TID2013": (0.6102, _PIQ), "KADID-10k": (0.6500, _PIQ)}),
+    ("vif", "VIF (wavelets)", "", {"TID2013": (0.6770, _IQA), "LIVE": (0.9636, _IQA), "CSIQ": (0.9194, _IQA)}),
     ("gmsd", "GMSD", "", {"TID2013": (0.8038, _PIQ), "KADID-10k": (0.8474, _PIQ)}),
     ("haarpsi", "HaarPSI", "", {"TID2013": (0.8732, _PIQ), "KADID-10k": (0.8849, _PIQ)}),
     ("mdsi", "MDSI", "", {"TID2013": (0.8899, _PIQ), "KADID-10k": (0.8853, _PIQ)}),
@@ -110,7 +110,7 @@ PUBLISHED: tuple[Published, ...] = (
     ),
 )
 # Spellings under which the same metric goes elsewhere.
-_SAME = {"fsim_c": "fsimc", "vif_p": "vifp", "vif_pixel": "vifp", "topiqfr": "topiq_fr"}
+_SAME = {"vifp": "vif", "vifpixel": "vif"}
 # Words by which a data set is recognised in a text, in letters and digits alone.
 _WORDS = {
     "TID2008": ("tid2008",),
@@ -130,7 +130,7 @@ def published(metric: str | None = None, data_set: str | None = None) -> list[Pu
         >>> [(row.srcc, row.trained_on_scores) for row in published("PSNR", "tid2013")]
         [(0.6869, False)]
     """
-    key = None if metric is None else plain_name(_SAME.get(metric.lower(), metric))
+    key = None if metric is None else _SAME.get(plain_name(metric), plain_name(metric))
     name = None if data_set is None else plain_name(name_of_data_set(data_set) or data_set)
     return [
         row

@@ -255,6 +255,8 @@ def test_published_numbers_are_found_by_any_spelling():
     assert [row.srcc for row in published("MS-SSIM", "KADID10k")] == [0.8020]
     assert [row.srcc for row in published("ssimulacra2", "TID2013")] == [0.8194]
     assert [(row.srcc, row.srcc_to) for row in published("niqe")] == [(0.27, 0.36)]
+    labels = [row.label for row in published("vifp", "TID2013")]
+    assert labels == ["VIF (pixel domain)", "VIF (wavelets)"]  # two measures under one name: the label tells
     assert published("deconv") == []
     assert published("psnr", "my own study") == []
     table = published_table(["psnr", "lpips"], "csiq")

@@ -136,7 +136,7 @@ def test_roles_are_guessed_with_their_reasons():
             "DMOS_std": [1.0, 2.0],
         }
     )
-    roles, _ = guess_roles(frame)
+    roles = guess_roles(frame)
     assert {role: found.column for role, found in roles.items()} == {
         "candidate": "dis",
         "reference": "ref",
@@ -148,7 +148,7 @@ def test_roles_are_guessed_with_their_reasons():
         "high": "dmos_hi",
     }
     assert all(found.why for found in roles.values())
-    told, _ = guess_roles(frame, {"mos": "DMOS-LO", "candidate": "ref"})
+    told = guess_roles(frame, {"mos": "DMOS-LO", "candidate": "ref"})
     assert (told["mos"].column, told["candidate"].column) == ("dmos_lo", "ref")
     with pytest.raises(DeconvError, match="'mos' is not in the table; choose one of dis, ref"):
         guess_roles(frame, {"mos": "mos"})
@@ -156,11 +156,11 @@ def test_roles_are_guessed_with_their_reasons():
 
 def test_pictures_are_known_by_their_cells_where_names_say_nothing():
     frame = pd.DataFrame({"A": ["x.png", "x.png"], "B": ["x_1.PNG", "x_2.PNG"], "Mean MOS (0-9)": [1.0, 2.0]})
-    roles, _ = guess_roles(frame)
+    roles = guess_roles(frame)
     assert (roles["candidate"].column, roles["reference"].column) == ("B", "A")
     assert roles["mos"].column == "Mean MOS (0-9)"
-    assert "mos" not in guess_roles(pd.DataFrame({"x": [1.0], "y": [2.0]}))[0]
-    assert "mos" not in guess_roles(pd.DataFrame({"mos": ["good"]}))[0]
+    assert "mos" not in guess_roles(pd.DataFrame({"x": [1.0], "y": [2.0]}))
+    assert "mos" not in guess_roles(pd.DataFrame({"mos": ["good"]}))
 
 
 def test_rows_with_only_bounds_are_counted_apart(tmp_path):
