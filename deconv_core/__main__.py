@@ -253,6 +253,7 @@ def _degradations(_context, _parameter, value: str | None) -> dict[str, tuple[fl
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Job folder.")
 def train(resume, out, wait_turn, low_priority, **options) -> None:
     """Train a convolution-deconvolution model."""
+    from deconv_core.jobs import stderr_is_log
     from deconv_core.models import architecture
     from deconv_core.training import TrainSettings, settings_from, train
 
@@ -267,7 +268,7 @@ def train(resume, out, wait_turn, low_priority, **options) -> None:
 
     def progress(now) -> None:
         nonlocal shown
-        if now.epoch > shown:
+        if now.epoch > shown and not stderr_is_log():
             shown = now.epoch
             click.echo(now.message, err=True)
 

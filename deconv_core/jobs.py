@@ -289,6 +289,11 @@ class JobFolder:
             time.sleep(_TURN_SECONDS)
 
 
+def stderr_is_log() -> bool:
+    """Whether `start` or `resume` made this process: what it prints to stderr then stands in its `log.txt` already."""
+    return _STARTED_BY in os.environ
+
+
 def _is_someone_before(ticket: Path) -> bool:
     for other in sorted(path for path in ticket.parent.iterdir() if path.name != _TURN and path.name < ticket.name):
         try:

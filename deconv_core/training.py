@@ -189,6 +189,8 @@ class _Run:
         found = read_pictures(settings.data, channels=int(self.model.input_shape[-1]), include=settings.include)
         for name, reason in found.rejected:
             job.log(f"left out {name}: {reason}")
+        if found.left_out:
+            job.log(f"{found.left_out} more pictures did not fit into memory and were left out by the seed")
         pictures, held_out = _split(found, settings.seed)
         job.log(f"{len(pictures)} pictures to train on, {len(held_out)} held out, digest {found.digest[:12]}")
         self.make_batch = _batch_maker(pictures, settings, row.stride)

@@ -81,9 +81,8 @@ def show(choice: Choice) -> None:
     if sentences:
         words.markdown(f"**In words:** {plain(' '.join(sentences))}")
     tab = st.segmented_control(
-        "Look closer", list(TABS), format_func=TABS.get, default="metrics", required=True, key=f"{NAME}_tab",
-        persist_state="session", label_visibility="collapsed",
-    )  # fmt: skip
+        "Look closer", list(TABS), format_func=TABS.get, key=f"{NAME}_tab", persist_state="session"
+    )
     query = view_of(choice)
     st.query_params.from_dict(query or {})
     if tab in ("metrics", "download"):
@@ -95,7 +94,7 @@ def show(choice: Choice) -> None:
         show_plots(NAME, pair, choice.kind, choice.seed)
     elif tab == "how":
         show_how_it_works(NAME, pair)
-    else:
+    elif tab == "download":
         names = (choice.candidate.name, choice.reference.name)
         show_downloads(
             NAME, pair, everything, recipes, names=names, note=choice.note, query=query, commands=commands_of(choice)

@@ -98,6 +98,7 @@ def test_one_click_on_a_sample_shows_every_score():
     assert app.title[0].value == "Score images"
     assert len(app.metric) == len(PRIMARY)
     assert "no number" not in [metric.value for metric in app.metric]
+    app = score_page(sample="coffee", tab="metrics")
     table = app.dataframe[0].value
     assert {"Metric", "Score", "Range and direction", "What is good"} <= set(table.columns)
     assert any("Not a measure of quality" in caption.value for caption in app.caption)
