@@ -189,14 +189,28 @@ def encode_png(pixels: np.ndarray) -> bytes:
     """
     import cv2
 
+    return _encode(pixels, ".png", [cv2.IMWRITE_PNG_COMPRESSION, 1])
+
+
+def encode_webp(pixels: np.ndarray, quality: int = 85) -> bytes:
+    """Encode pixels as `encode_png` takes them as a lossy WebP (quality 1 to 100): for thumbnails, never for scores."""
+    import cv2
+
+    return _encode(pixels, ".webp", [cv2.IMWRITE_WEBP_QUALITY, quality])
+
+
+def _encode(pixels: np.ndarray, extension: str, options: list[int]) -> bytes:
+    import cv2
+
+    kind = extension[1:].upper()
     if pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[-1] not in (1, 3)) or 0 in pixels.shape:
-        raise ImageError(f"A PNG needs one picture of shape (H, W, 1) or (H, W, 3); got {pixels.shape}.")
+        raise ImageError(f"A {kind} needs one picture of shape (H, W, 1) or (H, W, 3); got {pixels.shape}.")
     values = to_uint8(pixels)
     if values.ndim == 3 and values.shape[-1] == 3:
         values = values[..., ::-1]  # OpenCV keeps blue first
-    done, encoded = cv2.imencode(".png", np.ascontiguousarray(values), [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    done, encoded = cv2.imencode(extension, np.ascontiguousarray(values), options)
     if not done:
-        raise ImageError(f"A picture of shape {pixels.shape} could not be written as PNG; make it smaller.")
+        raise ImageError(f"A picture of shape {pixels.shape} could not be written as {kind}; make it smaller.")
     return encoded.tobytes()
 
 

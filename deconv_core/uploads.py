@@ -17,12 +17,15 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from deconv_core.archives import Limits, is_archive, list_members, shown, size_text
 from deconv_core.errors import DeconvError, ImageError
 from deconv_core.sources import EXTENSIONS, Fingerprint
 from deconv_core.workspace import folder
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
 
 _TABLES = (".npz", ".parquet")
 _CHUNK = 2**20
@@ -106,7 +109,7 @@ def forget_upload(upload: Path | str) -> None:
     shutil.rmtree(path)
 
 
-def fetch(address: str, system, path: str, limits: Limits) -> Path:
+def fetch(address: str, system: AbstractFileSystem, path: str, limits: Limits) -> Path:
     """Copy a file from an fsspec file system into `data/`, unless the same version of it lies there already.
 
     Raises:

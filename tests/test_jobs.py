@@ -446,7 +446,7 @@ def test_what_cannot_be_started_is_refused_and_leaves_nothing(work, kind, argume
 
 
 def test_arguments_reach_the_process_as_they_are(work):
-    odd = ["--name", "a b'; touch x\n$(id)", "--data", "/tmp/naïve 图.zip"]
+    odd = ["--name", "a b'; touch x\n$(id)", "--data", "folder/naïve 图.zip"]
     folder = jobs.start("work", ["--steps", "1", *odd], name="../../etc")
     assert folder.parent == jobs.workspace_folder("jobs")
     assert wait_state(folder, "finished").command.startswith(f"python {work} work --steps 1 --name 'a b'\"'\"'; touch")

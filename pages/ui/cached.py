@@ -18,7 +18,7 @@ import numpy as np
 import streamlit as st
 
 from deconv_core import inspection
-from deconv_core.images import Picture, encode_png, read_image
+from deconv_core.images import Picture, encode_png, encode_webp, read_image
 from deconv_core.inspection import Recall, Recalling
 from deconv_core.sources import NAMES
 
@@ -123,14 +123,11 @@ def example(key: str) -> Subject:
 @st.cache_data(show_spinner=False, max_entries=24)
 def thumbnail(key: str) -> bytes:
     """A small square WebP of an example."""
-    import cv2
-
     pixels = example(key).pixels
     side = min(pixels.shape[:2])
     top, left = (pixels.shape[0] - side) // 2, (pixels.shape[1] - side) // 2
     square = inspection.reduce_side(pixels[top : top + side, left : left + side], _EXAMPLE_THUMBNAIL)
-    values = np.ascontiguousarray(np.rint(square * 255).astype(np.uint8)[..., ::-1])
-    return cv2.imencode(".webp", values, [cv2.IMWRITE_WEBP_QUALITY, 80])[1].tobytes()
+    return encode_webp(square, 80)
 
 
 @st.cache_data(show_spinner="Reading the picture", max_size="600 MB")

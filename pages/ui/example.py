@@ -26,12 +26,11 @@ _SIDE = 320  # pixels, longest; the four files together stay below 200 kB
 
 def make() -> dict[str, Any]:
     """Compute the example, write its files, and return what is in its card."""
-    import cv2
-
     from deconv_core import inspection
     from deconv_core.distortions import DISTORTIONS, distort_all
     from deconv_core.explain import describe
     from deconv_core.figures import colour_map
+    from deconv_core.images import encode_webp
     from deconv_core.metrics import METRICS, recipe
     from deconv_core.models.saving import load_model
     from deconv_core.scoring import DECONV_MODEL, DEFAULT_MODEL
@@ -50,10 +49,7 @@ def make() -> dict[str, Any]:
     FOLDER.mkdir(exist_ok=True)
     for name, pixels in pictures.items():
         small = inspection.reduce_side(pixels, _SIDE)
-        values = np.ascontiguousarray(np.rint(small * 255).astype(np.uint8)[..., ::-1])
-        (FOLDER / f"{name}.webp").write_bytes(
-            cv2.imencode(".webp", values, [cv2.IMWRITE_WEBP_QUALITY, 88])[1].tobytes()
-        )
+        (FOLDER / f"{name}.webp").write_bytes(encode_webp(small, 88))
     card = {
         "made_by": "python -m pages.ui.example",
         "query": {"sample": SAMPLE, "kind": STEPS[0][0], "severity": f"{STEPS[0][1]:g}", "seed": str(SEED)},
