@@ -158,7 +158,8 @@ def _write(path: Path, card: Mapping[str, Any]) -> None:
 
 
 def _remove(file: Path) -> None:
-    # The card first: a file without one is never offered.
-    for path in (file.with_suffix(".json"), file):
+    # The card first: a file without one is never offered. The last two are left by a check (see `model_checks`).
+    traces = (file.with_name(f".{file.stem}{suffix}") for suffix in (".check", ".log"))
+    for path in (file.with_suffix(".json"), file, *traces):
         with suppress(FileNotFoundError):
             path.unlink()

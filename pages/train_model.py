@@ -43,7 +43,7 @@ frame(
     "Let a network learn to take your own pictures apart and put them together again, watch it learn, and keep what it "
     "learned as a model for every page.",
 )
-offer_leaving(NAME, "Start another run")
+offer_leaving(NAME, "All runs, and a new one")
 try:
     folder = job_in_address()
     if folder is None:

@@ -19,6 +19,7 @@ from pages.ui.inputs import plain
 MAX_WAITING = 20
 _QUERY = "job"
 _TICK_SECONDS = 1.5
+_LIST_SECONDS = 4.0
 _FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,150}")
 _WORDS = {
     "waiting": "Waiting for its turn",
@@ -80,18 +81,26 @@ def leave_job() -> None:
 
 
 def list_runs(name: str, kind: str) -> None:
-    """The runs of the workspace, newest first, each with a button that opens it."""
-    found = [job for job in jobs.list_jobs() if job.kind in (kind, "")]
+    """The runs of the workspace, newest first, each with a button that opens it; looked at again while one works.
+
+    Nothing while the address names one of them.
+    """
+    if _QUERY in st.query_params:
+        return
     st.subheader("Runs", anchor=False)
+    active = any(job.active for job in jobs.list_jobs())
+    st.fragment(_list_runs, run_every=_LIST_SECONDS if active else None)(name, kind)
+
+
+def _list_runs(name: str, kind: str) -> None:
+    found = [job for job in jobs.list_jobs() if job.kind in (kind, "")]
     if not found:
         st.caption("No run yet. A run stays here until it is deleted, also when the server is started again.")
         return
     shown = found[: st.session_state.get(f"{name}_shown_runs", 10)]
     for job in shown:
-        with st.container(
-            horizontal=True, vertical_alignment="center", border=True, key=f"{name}_run_{job.folder.name}"
-        ):
-            st.markdown(f"{_ICONS[job.state]} **{plain(job.name)[:120]}**", width=260)
+        with st.container(horizontal=True, vertical_alignment="center", border=True):
+            st.markdown(f"{_ICONS[job.state]} **{plain(job.name[:60])}**", width=260)
             st.caption(f"{_WORDS[job.state]}, {_progress_words(job)}. Begun {_when(job.created)}.", width="stretch")
             if st.button("Open", key=f"{name}_open_{job.folder.name}"):
                 st.query_params[_QUERY] = job.folder.name
@@ -142,8 +151,9 @@ def _show_state(name: str, job: JobState) -> None:
     with st.container(horizontal=True):
         if job.active:
             st.button(
-                "Stop", key=f"{name}_stop", on_click=_asked, args=(name, jobs.request_stop, job), disabled=job.stopping,
-                icon=":material/stop:", help="What was learned is kept, and the run can be resumed.",
+                "Stop this run", key=f"{name}_stop", on_click=_asked, args=(name, jobs.request_stop, job),
+                disabled=job.stopping, icon=":material/stop:",
+                help="What was learned is kept, and the run can be resumed.",
             )  # fmt: skip
         else:
             if job.state != "finished" and job.command:

@@ -35,8 +35,7 @@ def show_checks(name: str, file: Path, card: Mapping[str, Any], *, at_once: bool
         if not asked:
             st.caption("Not looked at yet.")
             return
-        with st.spinner("Trying it on noise, blank and blurred pictures, and on the sanity laws"):
-            cached.quick_look(str(file), card["digest"])
+        look_quickly(file, card)
         card = read_card(file)
     show_capacity(card)
     show_laws(card)
@@ -49,6 +48,13 @@ def show_checks(name: str, file: Path, card: Mapping[str, Any], *, at_once: bool
         if st.button("Check in full", key=f"{name}_full", help="Twenty photographs, twenty steps: some minutes."):
             start_full_check(file)
             st.rerun()
+
+
+def look_quickly(file: Path, card: Mapping[str, Any]) -> None:
+    """Put capacity and a small trial of the laws on a card that lacks them; takes seconds."""
+    if "capacity" not in card:
+        with st.spinner("Trying it on noise, blank and blurred pictures, and on the laws a score should hold"):
+            cached.quick_look(str(file), card["digest"])
 
 
 def _await_check(file: Path) -> None:
@@ -72,7 +78,7 @@ def show_capacity(card: Mapping[str, Any]) -> None:
         icon = ":material/warning:" if sentence in warnings else ":material/check:"
         st.markdown(f"{icon} {plain(sentence)}")
     kept = found.get("kept") or {}
-    with st.container(horizontal=True, gap="large"):
+    with st.container(horizontal=True, gap="medium"):
         st.metric("White noise that comes back", f"{found['noise_kept']:.0%}", width="content")
         for key, band in BANDS.items():
             if key in kept:

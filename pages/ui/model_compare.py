@@ -11,7 +11,7 @@ from deconv_core.model_comparison import MAX_PICTURES, MEASURES
 from deconv_core.scoring import DEFAULT_MODEL
 from pages.ui import cached
 from pages.ui.inputs import NO_SECOND, plain
-from pages.ui.training_data import Source, choose_source
+from pages.ui.training_data import BUNDLED, Source, choose_source
 from pages.ui.viewer import Shot, viewer
 
 
@@ -34,7 +34,7 @@ def show_comparison(name: str) -> None:
     labels = {role: str(usable[model].get("label") or model) for role, model in (("first", first), ("second", second))}
     st.markdown(f"**{plain(labels['second'])}** against **{plain(labels['first'])}**: {plain(found.sentence)}")
     unit, digits = ("dB", 2) if measure == "psnr" else ("", 4)
-    with st.container(horizontal=True, gap="large"):
+    with st.container(horizontal=True, gap="medium"):
         st.metric("Mean difference", f"{found.mean:+.{digits}f} {unit}".strip(), width="content")
         if not math.isnan(found.low):
             st.metric(
@@ -42,8 +42,13 @@ def show_comparison(name: str) -> None:
             )
         st.metric("Pictures", f"{len(found.table):,}", width="content")
     notes = [
-        "Differences are second minus first; above 0 the second is better. The interval comes from drawing the "
-        "pictures anew two thousand times.",
+        "Differences are second minus first; above 0 the second is better. The interval comes from "
+        "resampling the pictures two thousand times.",
+        *(
+            f"{labels[role]} has learned from these very pictures."
+            for role, model in (("first", first), ("second", second))
+            if source.place in BUNDLED and str(usable[model].get("trained_on", "")).startswith(source.note)
+        ),
         "Compared on luma, for one of the models is grey." if found.grey else "",
         f"{len(found.skipped)} pictures were left out ({found.skipped[0][1]})." if found.skipped else "",
         f"The first {MAX_PICTURES} pictures are used." if len(found.table) >= MAX_PICTURES else "",

@@ -148,7 +148,7 @@ def _reporter(place) -> Callable[[int], None]:
 
 def show_survey(name: str, source: Source, found: Survey) -> None:
     """Counts, sizes, thumbnails, what cannot be read and why, and the fingerprint."""
-    with st.container(horizontal=True, gap="large", vertical_alignment="bottom"):
+    with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
         st.metric("Pictures", f"{found.count:,}", width="content")
         st.metric("Cannot be read", f"{found.num_unreadable:,}", width="content")
         st.metric("Size", f"{found.bytes / 2**20:,.1f} MiB", width="content")
@@ -174,9 +174,9 @@ def _words(found: Survey) -> str:
     parts = [
         f"Sizes in pixels: {', '.join(sizes)}{f' and {more:,} more' if more > 0 else ''}" if sizes else "",
         ", ".join(f"{count:,} {colours.get(depth, depth)}" for depth, count in found.channels.items()),
-        ", ".join(f"{count:,} {kind}" for kind, count in found.formats.items()),
+        ", ".join(f"{count:,} {kind}" for kind, count in found.formats.items() if kind != "NPY"),
         f"{found.held_out:,} kept for testing by the source itself" if found.held_out else "",
-        f"fingerprint {found.digest[:16]}",
+        f"Fingerprint {found.digest[:16]}",
     ]
     return ". ".join(part for part in parts if part) + "."
 

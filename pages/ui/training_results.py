@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -13,13 +14,13 @@ from deconv_core.models.saving import read_card
 from deconv_core.publishing import job_model, publish
 from pages.ui import cached
 from pages.ui.inputs import plain
-from pages.ui.model_checks import show_checks
+from pages.ui.model_checks import look_quickly, show_checks
 from pages.ui.viewer import Shot, viewer
 
 if TYPE_CHECKING:
     import pandas as pd
 
-CURVES = {"loss": "Training loss", "psnr": "Validation PSNR", "ssim": "Validation SSIM"}
+CURVES = ("loss", "psnr", "ssim")
 
 
 def history(folder: Path) -> pd.DataFrame | None:
@@ -40,27 +41,25 @@ def show_progress(name: str, job: JobState) -> None:
         st.caption("Curves and pictures follow after the first epoch." if job.active else "It ended before an epoch.")
         return
     last = frame.iloc[-1]
-    with st.container(horizontal=True, gap="large"):
+    with st.container(horizontal=True, gap="medium"):
         st.metric("Epoch", f"{last['epoch']:.0f}", width="content")
         st.metric("Validation PSNR", f"{last['psnr']:.2f} dB", _gain(frame, "psnr", 2), width="content")
         st.metric("Validation SSIM", f"{last['ssim']:.4f}", _gain(frame, "ssim", 4), width="content")
         st.metric("Speed", f"{last['patches_per_second']:,.0f} patches/s", width="content")
-    for column, (measure, label) in zip(st.columns(3), CURVES.items(), strict=True):
+    for column, measure in zip(st.columns(3), CURVES, strict=True):
         with column:
             st.plotly_chart(
                 training_curves({job.name: frame}, measure),
-                config=plot_config(f"{measure}"),
+                config=plot_config(measure),
                 key=f"{name}_curve_{measure}",
             )
-            st.caption(f"{label} after every epoch; {'lower' if measure == 'loss' else 'higher'} is better.")
     _pictures(name, job)
 
 
 def _gain(frame: pd.DataFrame, measure: str, digits: int) -> str | None:
-    """The step from the epoch before."""
-    if len(frame) < 2:
-        return None
-    return f"{frame[measure].iloc[-1] - frame[measure].iloc[-2]:+.{digits}f}"
+    """What was gained since the first epoch; nothing while it is too little to be written."""
+    gain = round(float(frame[measure].iloc[-1] - frame[measure].iloc[0]), digits)
+    return f"{gain:+.{digits}f} since epoch 1" if gain else None
 
 
 def _pictures(name: str, job: JobState) -> None:
@@ -104,23 +103,23 @@ def show_outcome(name: str, job: JobState) -> None:
             f"The best one is kept: epoch {validation.get('epoch', '?')}, validation PSNR {validation['psnr']:.2f} dB, "
             f"SSIM {validation['ssim']:.4f}, {card['parameters']:,} parameters, {card['bytes'] / 2**20:.2f} MiB."
         )
-    _publish(name, job)
+    _publish(name, job, file, card)
     show_checks(name, file, card, at_once=job.state == "finished")
 
 
-def _publish(name: str, job: JobState) -> None:
-    state = st.session_state
+def _publish(name: str, job: JobState, file: Path, card: Mapping[str, Any]) -> None:
     with st.form(f"{name}_publish_form"):
         label = st.text_input("Publish it as", value=job.name[:60], max_chars=60, key=f"{name}_publish_name")
         pressed = st.form_submit_button("Publish", icon=":material/publish:", type="primary")
         st.caption("It then stands in every list of models here, with its card. The run stays as it is.")
     if pressed:
-        state[f"{name}_published"] = (job.folder.name, publish(job.folder, label, label=label)["name"])
+        look_quickly(file, card)  # so that what it found is on the published card too
+        publish(job.folder, label, label=label)
     mine = [card for card in cached.cards() if card.get("run") == job.folder.name and not card["reason"]]
-    for card in mine:
+    for published in mine:
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(f":material/check: Published as **{plain(card['label'])}** ({plain(card['name'])})")
-            if st.button("Score an image with it", key=f"{name}_score_{card['name']}", icon=":material/compare:"):
-                state.pop("score_link_read", None)
-                sample = "digit_1" if card.get("architecture") == "article" else "coffee"
-                st.switch_page("pages/score_images.py", query_params={"sample": sample, "model": card["name"]})
+            st.markdown(f":material/check: Published as **{plain(published['label'])}** ({plain(published['name'])})")
+            if st.button("Score an image with it", key=f"{name}_score_{published['name']}", icon=":material/compare:"):
+                st.session_state.pop("score_link_read", None)
+                sample = "digit_1" if published.get("architecture") == "article" else "coffee"
+                st.switch_page("pages/score_images.py", query_params={"sample": sample, "model": published["name"]})

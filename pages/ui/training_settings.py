@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from deconv_core.training import TrainSettings
 
 _OBJECTIVES = {
-    "reconstruct": "Reconstruct: give back the picture it is shown",
-    "restore": "Restore: give back the clean picture when shown a damaged one",
+    "reconstruct": "Reconstruct what it is shown",
+    "restore": "Restore damaged pictures",
 }
 _DECODERS = {
     "subpixel": "Convolution, then depth to space",
@@ -181,7 +181,7 @@ def show_estimate(settings: TrainSettings, found: Survey, *, others: int) -> Non
     steps = total_steps(settings, found.count)
     with st.spinner("Measuring a few steps on this machine"):
         cost = cached.estimate(cost_key(settings), settings)
-    with st.container(horizontal=True, gap="large"):
+    with st.container(horizontal=True, gap="medium"):
         st.metric("Time", f"about {time_words(cost.seconds_per_step * steps)}", width="content")
         st.metric("Steps", f"{steps:,}", width="content")
         st.metric("Parameters", f"{cost.parameters:,}", width="content")
