@@ -283,7 +283,8 @@ def train(resume, out, wait_turn, low_priority, **options) -> None:
     )
     validation = card["validation"]
     click.echo(
-        f"{out / 'results' / card['name']}.keras: PSNR {validation['psnr']:.2f} dB, SSIM {validation['ssim']:.4f}"
+        f"{out / 'results' / card['name']}.keras: held-out PSNR {validation['psnr']:.2f} dB, "
+        f"SSIM {validation['ssim']:.4f}, loss {validation['loss']:.5f}"
     )
 
 

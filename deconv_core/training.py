@@ -270,7 +270,8 @@ class _Run:
         self.losses.clear()
         scores = self.validation.scores()
         speed = pace * self.settings.batch_size
-        self.history.append({"epoch": epoch, "step": self.step, "loss": loss, **scores, "patches_per_second": speed})
+        told = {f"validation_{name}" if name == "loss" else name: value for name, value in scores.items()}
+        self.history.append({"epoch": epoch, "step": self.step, "loss": loss, **told, "patches_per_second": speed})
         self._save_if_best(scores, epoch)
         self.validation.show(self.results / "pictures", epoch=epoch)
         _write_history(self.results / "history.csv", self.history)
@@ -488,6 +489,7 @@ class _Validation:
 
     def __init__(self, model, held_out, settings: TrainSettings, stride: int):
         from deconv_core.distortions import distort
+        from deconv_core.losses import loss
         from deconv_core.models.inference import Reconstructor
 
         side = min(_VALIDATION_SIDE, *(min(picture.shape[:2]) for picture in held_out))
@@ -502,6 +504,7 @@ class _Validation:
                 severity = float(rng.uniform(*settings.degradations[kind]))
                 self.degraded[number] = distort(picture, kind, severity, seed=number)
         self.reconstructor = Reconstructor(model, {"stride": stride})
+        self.loss = loss(settings.loss).make()
 
     def scores(self) -> dict[str, float]:
         from deconv_core.metrics.psnr import psnr
@@ -511,6 +514,7 @@ class _Validation:
         return {
             "psnr": float(psnr(self.clean, self.rebuilt).mean()),
             "ssim": float(ssim(self.clean, self.rebuilt).mean()),
+            "loss": float(self.loss(self.clean, self.rebuilt)),
         }
 
     def show(self, folder: Path, *, rebuilt: bool = True, epoch: int = 0) -> None:

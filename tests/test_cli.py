@@ -417,7 +417,7 @@ def trained(tmp_path_factory) -> Path:
     words = ["train", "--data", folder / "pictures", *SMALL, "--patch-size", 32, "--batch-size", 4]
     words += ["--steps-per-epoch", 3, "--epochs", 2, "--name", "tiny", "--seed", 4, "--out", folder / "job"]
     result = run(*words)
-    assert "tiny.keras: PSNR " in result.stdout
+    assert "tiny.keras: held-out PSNR " in result.stdout
     assert [line.split(":")[0] for line in result.stderr.splitlines()] == ["epoch 1/2", "epoch 2/2"]
     return folder / "job"
 
@@ -440,7 +440,7 @@ def test_train_refuses_a_folder_in_use_unless_it_resumes(trained):
     assert "--resume" in result.stderr
     assert result.stderr.count("\n") == 1
     result = run("train", "--data", "ignored", "--resume", "--out", trained)
-    assert "tiny.keras: PSNR " in result.stdout, "the stored settings are used, and a finished run stays finished"
+    assert "tiny.keras: held-out PSNR " in result.stdout, "the stored settings are used, and a finished run stays finished"
 
 
 @pytest.mark.slow

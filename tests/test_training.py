@@ -58,7 +58,7 @@ def test_a_run_leaves_a_model_a_card_a_history_and_its_status(settings, tmp_path
         "reference.png", "input.png", "epoch_0001.png", "epoch_0002.png", "epoch_0003.png",
     }  # fmt: skip
     history = (tmp_path / "job/results/history.csv").read_text().splitlines()
-    assert history[0] == "epoch,step,loss,psnr,ssim,patches_per_second"
+    assert history[0] == "epoch,step,loss,psnr,ssim,validation_loss,patches_per_second"
     assert len(history) == 4
     assert card == json.loads((tmp_path / "job/results/small.json").read_text())
     assert card["command"] == "the command"
@@ -109,7 +109,7 @@ def test_a_stopped_run_resumed_ends_as_an_unbroken_one(settings, tmp_path):
     histories = [
         np.loadtxt(tmp_path / job / "results/history.csv", delimiter=",", skiprows=1) for job in ("unbroken", "broken")
     ]
-    np.testing.assert_allclose(*(history[:, :5] for history in histories), atol=1e-4)
+    np.testing.assert_allclose(*(history[:, :6] for history in histories), atol=1e-4)
 
 
 def test_restoring_learns_to_take_noise_away(settings, tmp_path):
@@ -217,7 +217,7 @@ def test_an_early_end_comes_when_validation_no_longer_rises(settings, tmp_path, 
 
     def falling(self):
         self.rebuilt = self.clean
-        return {"psnr": next(scores), "ssim": 0.5}
+        return {"psnr": next(scores), "ssim": 0.5, "loss": 0.1}
 
     monkeypatch.setattr(training._Validation, "scores", falling)
     card = train(replace(settings, epochs=6, patience=2), tmp_path / "job")
