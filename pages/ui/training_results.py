@@ -69,15 +69,14 @@ def _pictures(name: str, job: JobState) -> None:
     if not strips or not reference.is_file():
         return
     st.markdown("**Held-out pictures, recovered after every epoch**")
-    state, key = st.session_state, f"{name}_epoch"
-    newest = f"{name}_newest_epoch"
-    # The slider follows the run until the visitor looks at an earlier epoch.
-    if key not in state or state[key] >= state.get(newest, 0) or state[key] > len(strips):
-        state[key] = len(strips)
-    state[newest] = len(strips)
-    chosen = strips[0]
+    state, key, kept = st.session_state, f"{name}_epoch", f"{name}_epoch_chosen"
+    chosen = strips[-1]
     if len(strips) > 1:
-        chosen = strips[st.slider("Epoch", 1, len(strips), key=key) - 1]
+        # It follows the run until the visitor looks at an earlier epoch. A slider whose end moves forgets its value, so
+        # that is kept apart.
+        state[key] = min(state.get(kept) or len(strips), len(strips))
+        place = st.slider("Epoch", 1, len(strips), key=key, on_change=_keep_epoch, args=(key, kept, len(strips)))
+        chosen = strips[place - 1]
     number = int(chosen.stem.removeprefix("epoch_"))
     shots = [
         Shot("reference", "Held-out pictures", reference.read_bytes()),
@@ -86,6 +85,11 @@ def _pictures(name: str, job: JobState) -> None:
     if given.is_file() and given.read_bytes() != shots[0].png:
         shots.append(Shot("input", "As the model was shown them", given.read_bytes()))
     viewer(shots, key=f"{name}_viewer", height=300)
+
+
+def _keep_epoch(key: str, kept: str, newest: int) -> None:
+    value = st.session_state[key]
+    st.session_state[kept] = None if value >= newest else value
 
 
 def show_outcome(name: str, job: JobState) -> None:
