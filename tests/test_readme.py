@@ -206,6 +206,8 @@ def folder(tmp_path, monkeypatch):
         (tmp_path / "references" / f"kodim{number}.png").write_bytes(encode_png(picture))
         blurred = distort(picture, "gaussian_blur", 2)
         (tmp_path / "candidates" / f"kodim{number}_blur.png").write_bytes(encode_png(blurred))
+    rows = [f"candidates/kodim{number}_blur.png,references/kodim{number}.png,{5 - number}\n" for number in range(4)]
+    (tmp_path / "ratings.csv").write_text("distorted,reference,mos\n" + "".join(rows))
     from PIL import Image
 
     Image.fromarray(np.ascontiguousarray(to_uint8(pictures[0]))).save(tmp_path / "photo.jpg", quality=95)
