@@ -551,7 +551,7 @@ def _stage_words(stage: Mapping[str, Any]) -> str:
 
 
 TRAINING_MEASURES = {
-    "loss": "Training loss (lower is better)",
+    "loss": "Loss (lower is better)",
     "psnr": "Validation PSNR in dB (higher is better)",
     "ssim": "Validation SSIM (higher is better)",
     "patches_per_second": "Patches per second",

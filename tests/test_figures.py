@@ -124,6 +124,18 @@ def test_normalise_edges():
     assert figures.normalise(np.array([]), identity=1.0, higher_is_better=True).size == 0
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_score_that_gets_better_with_damage_rises_and_is_marked(sign):
+    only_rises, rises_more = (
+        figures.normalise(sign * np.array(values), identity=None, higher_is_better=sign == 1)
+        for values in ([20.0, 21.0, 24.0], [20.0, 19.0, 24.0])
+    )
+    np.testing.assert_allclose(only_rises, [1.0, 1.25, 2.0])
+    np.testing.assert_allclose(rises_more, [1.0, 0.75, 2.0])  # its rise does not push the other curves off the plot
+    assert figures.broken_order(only_rises) == [1, 2]
+    assert figures.broken_order(rises_more) == [2]
+
+
 def test_the_table_of_metrics_is_used_by_default():
     from deconv_core.metrics import METRICS as table
 
@@ -278,3 +290,33 @@ def test_wrong_requests_are_refused_in_words():
         figures.architecture_figure(_layers()[:1])
     with pytest.raises(DeconvError, match="lacks kind, shape"):
         figures.architecture_figure([{"name": "code"}])
+
+
+def history(epochs, start):
+    return pd.DataFrame(
+        {"epoch": range(1, epochs + 1), "loss": np.linspace(start, 0, epochs), "psnr": 20.0, "ssim": 0.5}
+    )
+
+
+def test_training_curves_draw_one_line_for_each_run():
+    figure = figures.training_curves({"first": history(5, 1.0), "second": history(3, 2.0)}, "loss")
+    assert [trace.name for trace in figure.data] == ["first", "second"]
+    assert figure.data[0].line.dash != figure.data[1].line.dash
+    np.testing.assert_allclose(figure.data[1].y, [2, 1, 0])
+    assert figure.layout.yaxis.title.text == "Loss (lower is better)"
+    assert figure.layout.xaxis.title.text == "epoch"
+    assert figure.layout.showlegend
+    assert not figures.training_curves({"only": history(5, 1.0)}, "psnr").layout.showlegend
+
+
+def test_names_of_runs_are_text_to_plotly():
+    [trace] = figures.training_curves({"<b>x</b> %{y}": history(2, 1.0)}, "psnr").data
+    assert "<b>" not in trace.name + trace.hovertemplate
+    assert trace.hovertemplate.count("%{") == 2
+
+
+def test_curves_that_are_not_there_are_refused():
+    with pytest.raises(DeconvError, match="no curve 'beauty'; choose one of loss"):
+        figures.training_curves({}, "beauty")
+    with pytest.raises(DeconvError, match="needs the columns epoch, patches_per_second"):
+        figures.training_curves({"x": history(2, 1.0)}, "patches_per_second")

@@ -48,8 +48,11 @@ def show_progress(name: str, job: JobState) -> None:
         st.metric("Speed", f"{last['patches_per_second']:,.0f} patches/s", width="content")
     for column, measure in zip(st.columns(3), CURVES, strict=True):
         with column:
+            lines = {"training": frame} if measure == "loss" else {"validation": frame}
+            if measure == "loss" and "validation_loss" in frame:
+                lines["validation"] = frame.assign(loss=frame["validation_loss"])
             st.plotly_chart(
-                training_curves({job.name: frame}, measure),
+                training_curves(lines, measure),
                 config=plot_config(measure),
                 key=f"{name}_curve_{measure}",
             )
