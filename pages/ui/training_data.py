@@ -67,7 +67,7 @@ def _on_the_server(name: str) -> Source | None:
         "Folder, picture, tar, zip, CSV, Parquet or .npz on this machine, or an address",
         key=f"{name}_place",
         persist_state="session",
-        placeholder="/home/me/photographs, or https://, s3://, gs://, az://, hf://",
+        placeholder="~/photographs, or https://, s3://, gs://, az://, hf://",
     ).strip()
     roots = allowed_roots()
     st.caption(plain(f"May be opened here: {', '.join(map(str, roots)) or 'no folder'}."))
