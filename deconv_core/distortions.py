@@ -401,7 +401,7 @@ DISTORTIONS: dict[str, Distortion] = {
         Distortion(
             "jpeg2000", "JPEG 2000", "compression", 6, (16, 32, 50, 75, 110), "compression 1 : {0:.0f}", _jpeg2000
         ),
-        Distortion("webp", "WebP", "compression", 95, (70, 45, 25, 10, 0), "quality {0:.1f}", _webp),
+        Distortion("webp", "WebP", "compression", 95, (70, 45, 25, 10, 0), "quality {0:.3g}", _webp),
         Distortion(
             "contrast", "Lower contrast", "tone", 0, (15, 30, 45, 60, 75), "{0:.0f} % of the contrast lost", _contrast
         ),

@@ -396,13 +396,15 @@ def _second(first: _Change, others: list[_Change]) -> _Change | None:
     return next(iter(other_kind + strong), None)
 
 
-def _placed(subject: str, region: str, share: float, patchy: str = "all over") -> str:
-    """The subject with where and how much of the picture; `patchy` words damage that is everywhere but with gaps."""
+def _placed(subject: str, region: str, share: float, wherever: str = "") -> str:
+    """The subject with where and how much of the picture; `wherever` words damage that is everywhere but with gaps."""
     if region != EVERYWHERE:
         return f"{subject} in {_percent(share)} of the picture, most {REGIONS[region]}"
     if share >= 0.9:
         return f"{subject} everywhere"
-    return f"{subject} {patchy}, in {_percent(share)} of the picture"
+    if wherever:
+        return f"{subject} {wherever}, in {_percent(share)} of the picture"
+    return f"{subject} in {_percent(share)} of the picture, spread over all of it"
 
 
 def _percent(share: float) -> str:

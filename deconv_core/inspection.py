@@ -104,9 +104,9 @@ class Recalling:
 def token(pixels: np.ndarray) -> str:
     """A short name for the content of an array: equal arrays, and only they, have equal tokens."""
     pixels = np.ascontiguousarray(pixels)
-    content = hashlib.blake2b(f"{pixels.dtype}{pixels.shape}".encode(), digest_size=16)
+    content = hashlib.sha256(f"{pixels.dtype}{pixels.shape}".encode())  # processors have instructions for it
     content.update(pixels.data)
-    return content.hexdigest()
+    return content.hexdigest()[:32]
 
 
 def example_picture(key: str) -> Picture:
@@ -226,7 +226,7 @@ def too_small(keys: Sequence[str], shape: Sequence[int]) -> str:
     small = [METRICS[key] for key in keys if min(shape[:2]) < METRICS[key].smallest_side]
     if not small:
         return ""
-    names = ", ".join(row.label for row in small)
+    names = f"{len(small)} scores" if len(small) > 2 else " and ".join(row.label for row in small)
     needed = max(row.smallest_side for row in small)
     return f"No number for {names}: the picture is {shape[1]} × {shape[0]} pixels, up to {needed} are needed each way."
 
@@ -281,7 +281,7 @@ def broken_laws(card: Mapping[str, Any], keys: Sequence[str]) -> str:
         if len(by_key) < len(reports):
             words += f" ({', '.join(METRICS[key].label.split(', ')[-1] for key in by_key)})"
         parts.append(words)
-    return f"Breaks sanity laws with this model: {'; '.join(parts)}." if parts else ""
+    return f"Fails {'sanity laws' if len(parts) > 1 else 'a sanity law'}: {'; '.join(parts)}." if parts else ""
 
 
 def _law_words(name: str, found: Sequence[Mapping[str, Any]]) -> str:
@@ -292,9 +292,9 @@ def _law_words(name: str, found: Sequence[Mapping[str, Any]]) -> str:
         )
         return f"more damage scored better in {'up to ' if len(found) > 1 else ''}{rises:,} of {compared:,} steps"
     known = {
-        "identity": "identical pictures do not get the best value",
+        "identity": "identical pictures are not best",
         "monotone": "more damage can score better",
-        "blank": "a blank picture scores as well as a photograph",
+        "blank": "a blank picture scores as well",
         "batch": "the score depends on the neighbours in a batch",
         "type": "8-bit and float pictures score differently",
     }

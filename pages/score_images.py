@@ -68,13 +68,13 @@ def show(choice: Choice) -> None:
     recipes = cached.recipes(pair)
     scores = cached.scores(pair, PRIMARY)
     words = st.empty()
+    lacking = inspection.too_small(PRIMARY, pair.reference.shape)
+    if lacking:
+        st.markdown(lacking)
     show_headline(scores, pair, recipes)
     left, right = st.columns([2, 1], gap="large")
     with right:
         show_recovered(scores, pair, recipes)
-        lacking = inspection.too_small(PRIMARY, pair.reference.shape)
-        if lacking:
-            st.caption(lacking)
     with left:
         show_pictures(NAME, pair)
     sentences = cached.explanation(pair)

@@ -105,6 +105,8 @@ def test_the_strength_moves_one_way_through_the_published_levels(key):
 def test_describe_names_number_and_unit():
     assert DISTORTIONS["gaussian_blur"].describe(3) == "sigma 2.00 px"
     assert DISTORTIONS["jpeg"].describe(5) == "quality 8"
+    assert DISTORTIONS["webp"].describe(4) == "quality 10"
+    assert DISTORTIONS["webp"].describe(3.9) == "quality 11.5"
 
 
 @pytest.mark.parametrize("key", DISTORTIONS)

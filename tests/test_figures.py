@@ -11,6 +11,7 @@ import pytest
 
 from deconv_core import figures
 from deconv_core.errors import DeconvError
+from deconv_core.images import read_image
 from deconv_core.spectrum import log_power_spectrum, radial_spectra, transfer_ratio
 
 METRICS = {
@@ -226,6 +227,18 @@ def test_colours_depend_on_the_scale_and_not_on_the_map():
     assert legend["colours"][-1] == "#{:02x}{:02x}{:02x}".format(*outside[2])
     assert legend["css"].startswith("linear-gradient(to right, #000004, ")
     json.dumps(legend)
+
+
+@pytest.mark.parametrize("holes", [False, True])
+def test_a_map_as_a_file_holds_the_same_colours(holes):
+    error = np.random.default_rng(5).random((20, 30), np.float32)
+    error[0] = np.linspace(0, 1, 30)
+    if holes:
+        error[3, 4] = np.nan
+    drawn = read_image(figures.colour_map_png(error, 0, 1)).pixels * 255
+    expected = figures.colour_map(error, 0, 1).astype(np.float32)
+    np.testing.assert_allclose(drawn, expected, atol=1 + 3 * holes)  # with holes the lightest colour is the one below
+    assert not holes or drawn[3, 4].tolist() == [128, 128, 128]
 
 
 def test_colouring_a_512_map_takes_at_most_10_ms():

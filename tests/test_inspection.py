@@ -119,6 +119,7 @@ def test_what_is_too_small_has_no_number_and_is_named():
         "No number for SSIM: the picture is 12 × 9 pixels, up to 11 are needed each way."
     )
     assert inspection.too_small(("psnr",), (9, 12)) == ""
+    assert inspection.too_small(("ssim", "ssim_luma", "ms_ssim"), (9, 12)).startswith("No number for 3 scores: ")
 
 
 @pytest.mark.parametrize("key", inspection.map_keys())
@@ -217,7 +218,12 @@ def test_broken_laws_are_one_sentence():
         "recon_pair_psnr": {"passed": True, "failed": [], "laws": {}},
     }
     assert inspection.broken_laws({"laws": laws}, ("recon_pair_psnr", "recon_pair_ssim")) == (
-        "Breaks sanity laws with this model: more damage scored better in 10 of 1,600 steps (SSIM)."
+        "Fails a sanity law: more damage scored better in 10 of 1,600 steps (SSIM)."
+    )
+    laws["recon_pair_ssim"]["laws"]["identity"] = laws["recon_pair_ssim"]["laws"]["blank"] = {"passed": False}
+    assert inspection.broken_laws({"laws": laws}, ("recon_pair_ssim",)) == (
+        "Fails sanity laws: identical pictures are not best; more damage scored better in 10 of 1,600 steps; "
+        "a blank picture scores as well."
     )
     assert inspection.broken_laws({}, ("psnr",)) == ""
 

@@ -99,8 +99,8 @@ def test_one_click_on_a_sample_shows_every_score():
     assert len(app.metric) == len(PRIMARY)
     assert "no number" not in [metric.value for metric in app.metric]
     app = score_page(sample="coffee", tab="metrics")
-    table = app.dataframe[0].value
-    assert {"Metric", "Score", "Range and direction", "What is good"} <= set(table.columns)
+    assert {"Metric", "Score", "What is good"} <= set(app.table[0].value.columns)
+    assert {"Metric", "Range and direction", "Key", "Recipe"} <= set(app.dataframe[0].value.columns)
     assert any("Not a measure of quality" in caption.value for caption in app.caption)
 
 
@@ -180,7 +180,7 @@ def test_model_card_is_one_click_away():
     app.button(key="score_images_card").click().run()
     assert not app.exception
     assert "Parameters" in [metric.label for metric in app.metric]
-    assert any("Licence" in code.value for code in app.code)
+    assert "Licence" in app.table[0].value.index
 
 
 def test_digits_come_with_what_cannot_be_scored():
@@ -214,6 +214,8 @@ def test_identical_files_are_said_to_be_identical():
     app = upload(("a.png", data), ("b.png", data))
     assert numbers(app)["PSNR"] == "identical"
     assert numbers(app)["Deconvolution score"] == "100.00"
+    assert any("Both files hold the same bytes" in caption.value for caption in app.caption)
+    app.selectbox(key="score_images_other").set_value(app.selectbox(key="score_images_reference").value).run()
     assert any("This is the reference itself" in caption.value for caption in app.caption)
     assert any("identical to the reference" in text.value for text in app.markdown)
 

@@ -275,7 +275,7 @@ def _load(path: str, card_text: str) -> Reconstructor:
         try:
             shutil.copyfile(path, copy)
         except OSError as error:
-            raise ModelError(f"'{path}' cannot be read ({error.strerror}); import the model again.") from error
+            raise ModelError(f"'{copy.name}' cannot be read ({error.strerror}); import the model again.") from error
         with copy.open("rb") as file:
             digest = file_digest(file, "sha256").hexdigest()
         if digest != card["digest"]:

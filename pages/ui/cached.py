@@ -244,13 +244,13 @@ def map_png(pair: Pair, key: str) -> bytes | None:
 
 @st.cache_data(show_spinner=False, max_size="200 MB")
 def _map_png(pair_key: tuple[str, ...], key: str, max_pixels: int, _pair: Pair) -> bytes | None:
-    from deconv_core.figures import colour_map
+    from deconv_core.figures import colour_map_png
 
     x, y = (inspection.reduce(pixels, max_pixels) for pixels in (_pair.reference, _pair.candidate))
     found = inspection.error_map(key, x, y, **_pair.models)
     if found is None:
         return None
-    return encode_png(colour_map(found, 0, inspection.map_scale(key)[0]).astype(np.float32) / 255)
+    return colour_map_png(found, 0, inspection.map_scale(key)[0])
 
 
 @st.cache_data(show_spinner=False, max_entries=512)

@@ -76,9 +76,10 @@ def choose_pair(name: str) -> Choice | None:
         st.markdown("**Image to judge**")
         candidate, steps, seed = _choose_candidate(name, reference_key, reference, files)
         if candidate.digest and candidate.digest == reference.digest:
+            own = candidate.name == reference.name
             st.caption(
-                "This is the reference itself, so every comparison finds it perfect. Choose another picture, or "
-                "make the reference worse."
+                f"{'This is the reference itself' if own else 'Both files hold the same bytes'}, so every comparison "
+                "finds it perfect. Choose another picture, or make the reference worse."
             )
     with third:
         st.markdown("**Model**")

@@ -42,11 +42,7 @@ def model_card(card: Mapping[str, Any]) -> None:
         "Licence": card.get("licence"),
         "Digest": card["digest"][:16],
     }
-    st.code(
-        "\n".join(f"{name:<18}{' '.join(str(value).split())}" for name, value in facts.items() if value),
-        language=None,
-        wrap_lines=True,
-    )
+    st.table({name: plain(value) for name, value in facts.items() if value}, border="horizontal", hide_header=True)
     if card.get("command"):
         st.caption("Made by this command")
         st.code(card["command"], language="bash", wrap_lines=True)

@@ -30,7 +30,7 @@ _AGAINST = ("deconv", "recon_pair_psnr", "recon_pair_ssim", "recon_true_psnr", "
 
 def show_plots(name: str, pair: Pair, kind: str, seed: int) -> None:
     """Draw one plot at a time: each costs work of its own."""
-    names = {"severity": "Severity curves", "scatter": "Scores against each other", "spectrum": "Spectrum of the error"}
+    names = {"severity": "Severity", "scatter": "Score against score", "spectrum": "Spectrum"}
     with st.container(horizontal=True, vertical_alignment="bottom"):
         which = st.segmented_control(
             "Plot",
@@ -66,8 +66,9 @@ def _severity(pair: Pair, kind: str, seed: int, size: str, file_format: str) -> 
     )
     st.caption(
         f"{label}, from unchanged to severe, on a copy of the reference of {size}. All scores are brought to one "
-        "scale: 1 is what identical pictures get, 0 the worst of this curve. A good score never rises on the way; "
-        "where one does, a cross marks it. PSNR has no end, so its curves start at the mildest damage."
+        "scale: 1 is what identical pictures get (or, where no reference is needed, the unchanged one), 0 the worst of "
+        "this curve. A good score never rises on the way; where one does, a cross marks it. PSNR has no end, so its "
+        "curves start at the mildest damage."
     )
 
 

@@ -52,7 +52,7 @@ def show_headline(scores: Mapping[str, float], pair: Pair, recipes: Mapping[str,
         f"PSNR: {METRICS['psnr'].good}. SSIM and MS-SSIM, up to 1: {METRICS['ssim'].good}. "
         "The question marks hold the recipes."
     )
-    _broken(pair.deconv_card, tuple(HEADLINE))
+    _mind(scores, pair.deconv_card, tuple(HEADLINE))
 
 
 def show_recovered(scores: Mapping[str, float], pair: Pair, recipes: Mapping[str, Any]) -> None:
@@ -65,9 +65,7 @@ def show_recovered(scores: Mapping[str, float], pair: Pair, recipes: Mapping[str
         with st.container(horizontal=True, gap="large"):
             for key, label in keys.items():
                 _number(label, key, scores, recipes)
-        if METRICS[next(iter(keys))].warning:
-            st.caption(METRICS[next(iter(keys))].warning)
-        _broken(pair.card, tuple(keys))
+        _mind(scores, pair.card, tuple(keys))
 
 
 def _number(
@@ -100,35 +98,46 @@ def _added(scores: Mapping[str, float]) -> str:
     )
 
 
-def _broken(card: Mapping[str, Any] | None, keys: Sequence[str]) -> None:
-    sentence = broken_laws(card or {}, keys)
-    if sentence:
-        st.caption(plain(sentence))
+def _mind(scores: Mapping[str, float], card: Mapping[str, Any] | None, keys: Sequence[str]) -> None:
+    """What to mind when reading these scores, in one caption."""
+    measured = [key for key in keys if not math.isnan(scores[key])]
+    sentences = METRICS[keys[0]].warning, broken_laws(card or {}, measured)
+    if any(sentences):
+        st.caption(plain(" ".join(filter(None, sentences))))
 
 
 def show_table(scores: Mapping[str, float], recipes: Mapping[str, Any]) -> None:
-    """Every metric in one table, and all recipes below."""
+    """Every metric with what is good in a table that wraps on a phone; range, key and recipe below."""
     import pandas as pd
 
     rows = [METRICS[key] for key in scores]
-    st.dataframe(
+    words = {row.key: score_words(row, scores[row.key]) for row in rows}
+    controls = [f" (control: {words[row.control]})" if row.control else "" for row in rows]
+    st.table(
         pd.DataFrame(
             {
-                "Metric": [row.label for row in rows],
-                "Score": [score_words(row, scores[row.key]) for row in rows],
-                "Control, no network": [
-                    score_words(METRICS[row.control], scores[row.control]) if row.control else "" for row in rows
-                ],
-                "Range and direction": [range_words(row) for row in rows],
-                "What is good": [row.good for row in rows],
-                "Mind": [row.warning for row in rows],
-                "Key": [row.key for row in rows],
-                "Recipe": [recipes[row.key]["hash"] for row in rows],
+                "Metric": [plain(row.label) for row in rows],
+                "Score": [plain(words[row.key] + control) for row, control in zip(rows, controls, strict=True)],
+                "What is good": [plain(row.good) for row in rows],
             }
         ),
+        border="horizontal",
         hide_index=True,
-        height="content",
     )
+    with st.expander("Range, direction, key and recipe of each"):
+        st.dataframe(
+            pd.DataFrame(
+                {
+                    "Metric": [row.label for row in rows],
+                    "Range and direction": [range_words(row) for row in rows],
+                    "Key": [row.key for row in rows],
+                    "Recipe": [recipes[row.key]["hash"] for row in rows],
+                    "Mind": [row.warning for row in rows],
+                }
+            ),
+            hide_index=True,
+            height="content",
+        )
     with st.expander("Recipes: how each number is made"):
         st.json({key: recipes[key] for key in scores}, expanded=1)
 
