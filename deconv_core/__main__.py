@@ -31,9 +31,12 @@ class _OneLine(click.UsageError):
 class _Commands(click.Group):
     """Turns the core's errors, and click's, into one line on stderr and the right exit status."""
 
-    def make_context(self, *arguments, **options):
+    def make_context(self, info_name, args, parent=None, **options):
+        words = list(args)
         with _told_in_one_line():
-            return super().make_context(*arguments, **options)
+            context = super().make_context(info_name, args, parent, **options)
+        context.obj = words  # as typed, for a card
+        return context
 
     def invoke(self, context: click.Context):
         try:
@@ -346,7 +349,7 @@ def _command_line(out: Path) -> str:
     import shlex
 
     words = ["python", "-m", "deconv_core"]
-    for word in sys.argv[1:]:
+    for word in click.get_current_context().find_root().obj:
         words.append(Path(word).name if "/" in word else word)
     return shlex.join(words)
 

@@ -32,7 +32,7 @@ def parsed(words: list[str], monkeypatch) -> TrainSettings:
 
     def fake(settings, out, **options):
         seen.append(settings)
-        return {"name": "m", "validation": {"psnr": 1.0, "ssim": 1.0}}
+        return {"name": "m", "validation": {"psnr": 1.0, "ssim": 1.0, "loss": 0.1}}
 
     monkeypatch.setattr(training, "train", fake)
     result = CliRunner().invoke(main, ["train", *words, "--out", "somewhere"], catch_exceptions=False)
