@@ -392,3 +392,16 @@ def test_a_file_that_is_no_model_is_refused_in_one_sentence(home):
     assert len(app.error) == 1
     assert "wicked" in app.error[0].value
     assert not [card for card in list_models() if card["origin"] == "workspace"]
+
+
+def test_the_card_of_an_own_model_tells_its_capacity_and_that_its_laws_were_a_quick_look(home):
+    from deconv_core.model_checks import quick_look
+    from deconv_core.publishing import publish
+
+    folder = job_folder(home / "jobs", state="finished", model=True)
+    quick_look(folder / "results" / "mine.keras")
+    publish(folder, "mine")
+    app = opened(EXPLORE)
+    app.button(key="explore_models_card").click().run()
+    assert "This was a quick look" in texts(app)
+    assert texts(app).count("Does it copy everything?") == 2  # on the page and on the card

@@ -12,6 +12,7 @@ from deconv_core.figures import architecture_figure, plot_config
 from deconv_core.metrics import METRICS
 from pages.ui import cached
 from pages.ui.inputs import plain
+from pages.ui.model_checks import show_capacity
 
 _OBJECTIVES = {
     "reconstruct": "give back the picture it was shown",
@@ -47,6 +48,9 @@ def model_card(card: Mapping[str, Any]) -> None:
         st.caption("Made by this command")
         st.code(card["command"], language="bash", wrap_lines=True)
     _measures(card)
+    if "capacity" in card:
+        st.markdown("**Does it copy everything? Does it blur everything?**")
+        show_capacity(card)
     _laws(card)
     try:
         chosen = cached.model(card)
@@ -91,6 +95,8 @@ def _laws(card: Mapping[str, Any]) -> None:
         return
     held = [key for key, found in laws.items() if found.get("passed")]
     st.markdown(f"**Sanity laws**: {len(held)} of {len(laws)} scores made with this model hold every law.")
+    if any("quick" in found for found in laws.values()):
+        st.caption("This was a quick look: what holds here may still break a law in the full check.")
     for key, found in laws.items():
         label = METRICS[key].label if key in METRICS else plain(key)
         if key in held:
