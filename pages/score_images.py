@@ -9,15 +9,20 @@ from pages.ui import cached
 from pages.ui.choices import WORSE, Choice, choose_pair
 from pages.ui.downloads import show_downloads
 from pages.ui.frame import frame
-from pages.ui.how_it_works import show_how_it_works
+from pages.ui.how_it_works import KERNELS, STRIDES, show_how_it_works
 from pages.ui.inputs import plain
 from pages.ui.link import query_of, view_from
 from pages.ui.pictures import show_pictures
-from pages.ui.plots import show_plots
+from pages.ui.plots import ACROSS, AGAINST, PLOTS, show_plots
 from pages.ui.scores import PRIMARY, show_headline, show_recovered, show_table
 
 NAME = "score_images"
 TABS = {"metrics": "All metrics", "plots": "Plots", "how": "How it works", "download": "Download"}
+# What can be chosen inside a tab; it goes into the link while the tab is open.
+INSIDE = {
+    "plots": {"plot": list(PLOTS), "scatter_y": AGAINST, "scatter_x": ACROSS},
+    "how": {"kernel": KERNELS, "stride": STRIDES},
+}
 
 state = st.session_state
 
@@ -28,7 +33,9 @@ def take_link() -> None:
         return
     state["score_link_read"] = True
     models = [card["name"] for card in cached.cards() if not card["reason"]]
-    view, refused = view_from(st.query_params.to_dict(), models, list(TABS), inspection.map_keys())
+    view, refused = view_from(
+        st.query_params.to_dict(), models, list(TABS), inspection.map_keys(), INSIDE["plots"] | INSIDE["how"]
+    )
     if "sample" in view:
         state["score_reference"] = view.pop("sample")
         state[f"{NAME}_source"] = WORSE
@@ -46,6 +53,7 @@ def view_of(choice: Choice) -> dict[str, str] | None:
     for place, (kind, severity) in zip(("", "second"), choice.steps, strict=False):
         view |= {place or "kind": kind, f"{place}_severity".strip("_"): float(severity)}
     view |= {"model": state.get(f"{NAME}_model"), "tab": state.get(f"{NAME}_tab"), "maps": state.get(f"{NAME}_maps")}
+    view |= {name: state.get(f"{NAME}_{name}") for name in INSIDE.get(view["tab"], ())}
     return query_of(view)
 
 

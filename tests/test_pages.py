@@ -138,6 +138,18 @@ def test_link_goes_there_and_back():
     back, refused = view_from(query_of(view), ["photo_large"], ["plots"], map_keys())
     assert back == view
     assert refused == []
+    view = {"sample": "coffee", "maps": [], "tab": "plots", "plot": "scatter", "stride": 3}
+    choices = {"plot": ["severity", "scatter"], "stride": range(1, 5)}
+    assert view_from(query_of(view), [], ["plots"], map_keys(), choices) == (view, [])
+    assert view_from({"plot": "pie", "stride": "9"}, [], [], [], choices) == ({}, ["plot", "stride"])
+
+
+def test_a_link_opens_what_was_chosen_inside_a_tab():
+    app = score_page(sample="digit_1", model="article", tab="how", kernel="Own numbers", stride="3", maps="none")
+    assert app.selectbox(key="score_images_kernel").value == "Own numbers"
+    assert app.slider(key="score_images_stride").value == 3
+    assert app.multiselect(key="score_images_maps").value == []
+    assert {"kernel", "stride", "maps"} <= set(app.query_params)
 
 
 @pytest.mark.parametrize("severity", ["nan", "inf", "-1", "5.1", "", "1e400", "9" * 5000])

@@ -153,11 +153,17 @@ def distorted(token: str, steps: tuple[tuple[str, float], ...], seed: int, _pixe
     return Subject(pixels, "judged.png", inspection.token(pixels))
 
 
+def fitted(reference: Subject, candidate: Subject, mismatch: str) -> tuple[np.ndarray, np.ndarray, str, str, str]:
+    """Both pictures with one shape, their tokens, and what was done to get there."""
+    if reference.pixels.shape == candidate.pixels.shape:  # nearly always: nothing to do, to keep or to name again
+        return reference.pixels, candidate.pixels, reference.token, candidate.token, ""
+    return _fitted(reference.token, candidate.token, mismatch, reference.pixels, candidate.pixels)
+
+
 @st.cache_data(show_spinner=False, max_size="300 MB")
-def fitted(
+def _fitted(
     reference: str, candidate: str, mismatch: str, _reference: np.ndarray, _candidate: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, str, str, str]:
-    """Both pictures with one shape, their tokens, and what was done to get there."""
     from deconv_core.scoring import fit_pair
 
     x, y, note = fit_pair(_reference, _candidate, mismatch)

@@ -19,8 +19,9 @@ from pages.ui.model_card import model_card
 
 DIGIT_MODEL = "article"
 WORSE, OTHER = "Made worse", "Another picture"
-# Up to this many pixels everything is quick; larger uploads are worked on at VIEW_PIXELS unless asked otherwise.
-QUICK_PIXELS = 4_000_000
+# Larger uploads are worked on with WORK_PIXELS unless asked otherwise: each megapixel takes about two seconds of a core.
+QUICK_PIXELS = 2_000_000
+WORK_PIXELS = 1_000_000
 MAX_PIXELS = 50_000_000
 
 Files = Mapping[str, tuple[str, bytes]]
@@ -89,9 +90,7 @@ def choose_pair(name: str) -> Choice | None:
     if reference.pixels.shape[:2] != candidate.pixels.shape[:2]:
         mismatch = _settle_sizes(name)
     try:
-        x, y, x_token, y_token, note = cached.fitted(
-            reference.token, candidate.token, mismatch, reference.pixels, candidate.pixels
-        )
+        x, y, x_token, y_token, note = cached.fitted(reference, candidate, mismatch)
     except SizeMismatch as error:
         st.error(plain(error))
         return None
@@ -200,8 +199,9 @@ def _offer_reading(name: str, *subjects: Subject) -> None:
             value=True,
             key=f"{name}_reduce",
             persist_state="session",
-            help="Scores, pictures and maps are those of the reduced pictures. Without it every pixel is scored, which "
-            "takes several seconds at each change; pictures and maps are still shown reduced.",
+            help="Scores, pictures and maps are those of the reduced pictures. Without it every pixel is scored, which for "
+            "12 megapixels takes about half a minute at each change, and up to 5 GB of memory; pictures and maps are "
+            "still shown reduced.",
         )
 
 
@@ -226,7 +226,7 @@ def _read(name: str, key: str, files: Files) -> Subject:
     if key not in files:
         return cached.example(key)
     file_name, data = files[key]
-    work_pixels = cached.VIEW_PIXELS if st.session_state.get(f"{name}_reduce", True) else 0
+    work_pixels = WORK_PIXELS if st.session_state.get(f"{name}_reduce", True) else 0
     background = st.session_state.get(f"{name}_background", "white")
     return cached.upload(key, background, MAX_PIXELS, QUICK_PIXELS, work_pixels, file_name, data)
 

@@ -16,6 +16,8 @@ from pages.ui.inputs import plain
 
 _STEP_SIDE = 215
 _OWN = "Own numbers"
+KERNELS = (*transposed.KERNELS, _OWN)
+STRIDES = range(1, 5)
 
 
 def show_how_it_works(name: str, pair: Pair) -> None:
@@ -54,7 +56,7 @@ def _steps(name: str, pair: Pair) -> None:
         (
             "2. Its code E(x)",
             _large_png(sheet),
-            f"{code.shape[1]} × {code.shape[0]} × {code.shape[2]} numbers, {share:.0%} of the "
+            f"{code.shape[1]} × {code.shape[0]} × {code.shape[2]} numbers, {100 * share:.0f} % of the "
             f"picture's. Convolution and pooling made it; the {min(16, code.shape[2])} channels that vary most, each "
             "stretched to its own range.",
         ),
@@ -62,7 +64,7 @@ def _steps(name: str, pair: Pair) -> None:
         (
             "4. The difference",
             _large_png(colour_map(error, 0, inspection.map_scale("psnr")[0]).astype(np.float32) / 255),
-            f"What the code could not keep: black is none, white is {inspection.map_scale('psnr')[0]:g} of full range. "
+            f"What the code could not keep: black is none, pale yellow is {inspection.map_scale('psnr')[0]:g} of full range. "
             f"PSNR {inspection.score_words(METRICS['psnr'], score)}, higher is better.",
         ),
     )
@@ -112,10 +114,8 @@ def _transposed(name: str, pair: Pair) -> None:
     )
     with st.container(horizontal=True, vertical_alignment="top", gap="large"):
         with st.container(width=_STEP_SIDE):
-            chosen = st.selectbox(
-                "Kernel", [*transposed.KERNELS, _OWN], index=3, key=f"{name}_kernel", persist_state="session"
-            )
-            stride = st.slider("Stride", 1, 4, 2, key=f"{name}_stride", persist_state="session")
+            chosen = st.selectbox("Kernel", KERNELS, index=3, key=f"{name}_kernel", persist_state="session")
+            stride = st.slider("Stride", STRIDES[0], STRIDES[-1], 2, key=f"{name}_stride", persist_state="session")
         with st.container(width=2 * _STEP_SIDE):
             # Each named kernel has an editor of its own, so that choosing another shows its numbers.
             start = transposed.KERNELS.get(chosen, np.array([[0.0, 1, 0], [1, 2, 1], [0, 1, 0]]))
@@ -137,7 +137,7 @@ def _transposed(name: str, pair: Pair) -> None:
             (
                 "Kᵀ K x",
                 np.clip(inverse.scale * inverse.returned, 0, 1),
-                f"Back again, times the best factor {inverse.scale:.3g}: off by {inverse.relative_error:.0%}.",
+                f"Back again, times the best factor {inverse.scale:.3g}: off by {100 * inverse.relative_error:.0f} %.",
             ),
             (
                 "Copies per pixel",
@@ -154,7 +154,7 @@ def _transposed(name: str, pair: Pair) -> None:
         f"**The adjoint identity**, with a random code y: ⟨K x, y⟩ = {adjoint.in_code:.6f} and ⟨x, Kᵀ y⟩ = "
         f"{adjoint.in_picture:.6f}. They differ by {adjoint.relative:.1e} of their size, which is rounding. "
         f"It holds for every kernel; being the inverse would mean that KᵀK x is x, and that is off by "
-        f"{inverse.relative_error:.0%} here."
+        f"{100 * inverse.relative_error:.0f} % here."
     )
     middle = plane.shape[0] // 2, plane.shape[1] // 2
     reached = transposed.contributions(middle, plane.shape, kernel.shape, stride)

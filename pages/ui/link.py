@@ -9,10 +9,15 @@ from deconv_core.distortions import DISTORTIONS, MAX_SEVERITY
 from deconv_core.inspection import check_example
 
 MAX_SEED = 10**6
+NO_MAPS = "none"
 
 
 def view_from(
-    params: Mapping[str, str], models: Sequence[str], tabs: Sequence[str], maps: Sequence[str]
+    params: Mapping[str, str],
+    models: Sequence[str],
+    tabs: Sequence[str],
+    maps: Sequence[str],
+    others: Mapping[str, Sequence[str | int]] | None = None,
 ) -> tuple[dict[str, Any], list[str]]:
     """Choices out of the query of a link, and the names of those that make no sense and are ignored.
 
@@ -21,6 +26,7 @@ def view_from(
         models: Names of the models there are.
         tabs: Names of the tabs.
         maps: Keys of the error maps.
+        others: Further choices by name, with what can be chosen.
 
     Returns:
         Name -> checked value, and the refused names. Names that mean nothing here are passed over.
@@ -34,8 +40,8 @@ def view_from(
         "seed": _seed,
         "model": _one_of(models),
         "tab": _one_of(tabs),
-        "maps": lambda text: [_one_of(maps)(key) for key in text.split(",") if key],
-    }
+        "maps": lambda text: [] if text == NO_MAPS else [_one_of(maps)(key) for key in text.split(",") if key],
+    } | {name: _one_of(choices) for name, choices in (others or {}).items()}
     view, refused = {}, []
     for name, read in readers.items():
         if name in params:
@@ -50,20 +56,22 @@ def query_of(view: Mapping[str, Any]) -> dict[str, str]:
     """The query that `view_from` reads back; empty choices are left out."""
     query = {}
     for name, value in view.items():
-        if value is None or value == "" or value == []:
+        if value is None or value == "":
             continue
         if isinstance(value, list):
-            query[name] = ",".join(value)
+            query[name] = ",".join(value) or NO_MAPS
         else:
             query[name] = f"{value:g}" if isinstance(value, float) else str(value)
     return query
 
 
-def _one_of(choices) -> Callable[[str], str]:
-    def read(text: str) -> str:
-        if text not in choices:
+def _one_of(choices) -> Callable[[str], Any]:
+    by_text = {str(choice): choice for choice in choices}
+
+    def read(text: str) -> Any:
+        if text not in by_text:
             raise ValueError(text)
-        return text
+        return by_text[text]
 
     return read
 

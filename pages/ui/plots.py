@@ -25,17 +25,18 @@ _CURVES = (
     *("deconv", "deconv_control", "gradient_information", "psnr", "ssim", "ms_ssim"),
     *("recon_pair_psnr", "recon_pair_ssim", "recon_true_psnr", "recon_true_ssim", "recon_self_psnr", "recon_self_ssim"),
 )
-_AGAINST = ("deconv", "recon_pair_psnr", "recon_pair_ssim", "recon_true_psnr", "recon_true_ssim", "recon_self_ssim")
+PLOTS = {"severity": "Severity", "scatter": "Score against score", "spectrum": "Spectrum"}
+AGAINST = ("deconv", "recon_pair_psnr", "recon_pair_ssim", "recon_true_psnr", "recon_true_ssim", "recon_self_ssim")
+ACROSS = ("psnr", "ssim", "ms_ssim", "deconv_control")
 
 
 def show_plots(name: str, pair: Pair, kind: str, seed: int) -> None:
     """Draw one plot at a time: each costs work of its own."""
-    names = {"severity": "Severity", "scatter": "Score against score", "spectrum": "Spectrum"}
     with st.container(horizontal=True, vertical_alignment="bottom"):
         which = st.segmented_control(
             "Plot",
-            list(names),
-            format_func=names.get,
+            list(PLOTS),
+            format_func=PLOTS.get,
             default="severity",
             required=True,
             key=f"{name}_plot",
@@ -73,21 +74,21 @@ def _severity(pair: Pair, kind: str, seed: int, size: str, file_format: str) -> 
 
 
 def _scatter(name: str, pair: Pair, seed: int, size: str, file_format: str) -> None:
-    keys = tuple(key for key in _AGAINST if pair.card or not METRICS[key].needs_model or key == "deconv")
+    keys = tuple(key for key in AGAINST if pair.card or not METRICS[key].needs_model or key == "deconv")
     with st.container(horizontal=True):
         y = st.selectbox(
             "Up", keys, key=f"{name}_scatter_y", format_func=lambda key: METRICS[key].label, persist_state="session"
         )
         x = st.selectbox(
             "Across",
-            ("psnr", "ssim", "ms_ssim", "deconv_control"),
+            ACROSS,
             key=f"{name}_scatter_x",
             format_func=lambda key: METRICS[key].label,
             persist_state="session",
         )
     import pandas as pd
 
-    asked = (*dict.fromkeys((*keys, "psnr", "ssim", "ms_ssim", "deconv_control")),)
+    asked = (*dict.fromkeys((*keys, *ACROSS)),)
     bar = st.progress(0.0, text="Making the reference worse in every way")
     parts = []
     for number, kind in enumerate(DISTORTIONS, start=1):
