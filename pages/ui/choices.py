@@ -19,7 +19,7 @@ from pages.ui.model_card import model_card
 
 DIGIT_MODEL = "article"
 WORSE, OTHER = "Made worse", "Another picture"
-# Larger uploads are worked on with WORK_PIXELS unless asked otherwise: each megapixel takes about two seconds of a core.
+# Larger uploads are worked on with WORK_PIXELS unless asked otherwise: a megapixel takes two seconds of a core.
 QUICK_PIXELS = 2_000_000
 WORK_PIXELS = 1_000_000
 MAX_PIXELS = 50_000_000
@@ -199,9 +199,9 @@ def _offer_reading(name: str, *subjects: Subject) -> None:
             value=True,
             key=f"{name}_reduce",
             persist_state="session",
-            help="Scores, pictures and maps are those of the reduced pictures. Without it every pixel is scored, which for "
-            "12 megapixels takes about half a minute at each change, and up to 5 GB of memory; pictures and maps are "
-            "still shown reduced.",
+            help="Scores, pictures and maps are those of the reduced pictures. Without it every pixel is scored, which "
+            "for 12 megapixels takes about half a minute at each change, and up to 5 GB of memory; pictures and maps "
+            "are still shown reduced.",
         )
 
 
