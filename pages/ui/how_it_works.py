@@ -65,7 +65,8 @@ def _steps(name: str, pair: Pair) -> None:
             "4. The difference",
             _large_png(colour_map(error, 0, inspection.map_scale("psnr")[0]).astype(np.float32) / 255),
             "What the code could not keep: black is none, pale yellow is "
-            f"{inspection.map_scale('psnr')[0]:g} of full range. PSNR {inspection.score_words(METRICS['psnr'], score)}, higher is better.",
+            f"{inspection.map_scale('psnr')[0]:g} of full range. "
+            f"PSNR {inspection.score_words(METRICS['psnr'], score)}, higher is better.",
         ),
     )
     with st.container(horizontal=True, gap="medium"):
