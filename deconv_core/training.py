@@ -332,6 +332,8 @@ def estimate(settings: TrainSettings, num_pictures: int, *, num_steps: int = 3) 
         num_pictures: Pictures in the source; decides the steps of an epoch where `steps_per_epoch` is 0.
         num_steps: Steps to measure, after one to warm up.
     """
+    import keras
+
     from deconv_core.models import architecture
 
     settings.check()
@@ -349,14 +351,12 @@ def estimate(settings: TrainSettings, num_pictures: int, *, num_steps: int = 3) 
     for number in range(num_steps):
         float(take_step(*make_batch(number + 1)))
     each = (time.perf_counter() - began) / num_steps
-    activations = sum(
-        int(np.prod(layer.compute_output_shape((settings.batch_size, side, side, layer.input.shape[-1]))[1:]))
-        for layer in model.layers
-        if not isinstance(layer.input, list) and layer.input is not layer.output and len(layer.input.shape) == 4
-    )
+    inside = keras.Model(model.inputs, [layer.output for layer in model.layers[1:]])
+    shapes = inside.compute_output_shape((settings.batch_size, side, side, int(model.input_shape[-1])))
+    activations = sum(int(np.prod(shape)) for shape in shapes)
     parameters = int(model.count_params())
     # Weights, their gradient and two moments; every activation once forward and once for its gradient.
-    memory = 4 * parameters * 4 + 2 * 4 * settings.batch_size * activations
+    memory = 4 * (4 * parameters + 2 * activations)
     steps = settings.epochs * (settings.steps_per_epoch or max(1, num_pictures // settings.batch_size))
     return Estimate(parameters, memory, steps, each, each * steps)
 
@@ -365,7 +365,7 @@ def _split(found, seed: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Training pictures and held-out pictures; the source's own test set is used where it has one."""
     if found.held_out:
         return found.pictures, found.held_out
-    count = min(_VALIDATION_PICTURES, max(1, len(found.pictures) // 10))
+    count = min(_VALIDATION_PICTURES, max(1, len(found.pictures) // 4))
     chosen = set(np.random.default_rng([seed, 1]).permutation(len(found.pictures))[:count].tolist())
     if len(found.pictures) == 1:
         return found.pictures, found.pictures
@@ -507,12 +507,12 @@ class _Validation:
         self.loss = loss(settings.loss).make()
 
     def scores(self) -> dict[str, float]:
-        from deconv_core.metrics.psnr import psnr
+        from deconv_core.metrics.psnr import mean_psnr, psnr
         from deconv_core.metrics.ssim import ssim
 
         self.rebuilt = self.reconstructor.reconstruct(self.degraded)
         return {
-            "psnr": float(psnr(self.clean, self.rebuilt).mean()),
+            "psnr": mean_psnr(psnr(self.clean, self.rebuilt)),
             "ssim": float(ssim(self.clean, self.rebuilt).mean()),
             "loss": float(self.loss(self.clean, self.rebuilt)),
         }

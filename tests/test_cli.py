@@ -440,7 +440,9 @@ def test_train_refuses_a_folder_in_use_unless_it_resumes(trained):
     assert "--resume" in result.stderr
     assert result.stderr.count("\n") == 1
     result = run("train", "--data", "ignored", "--resume", "--out", trained)
-    assert "tiny.keras: held-out PSNR " in result.stdout, "the stored settings are used, and a finished run stays finished"
+    assert "tiny.keras: held-out PSNR " in result.stdout, (
+        "the stored settings are used, and a finished run stays finished"
+    )
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from deconv_core.metrics.psnr import psnr
+from deconv_core.metrics.psnr import capped, psnr
 from deconv_core.metrics.ssim import ssim
 from deconv_core.models.inference import Reconstructor
 from deconv_core.scoring import DECONV_MODEL
@@ -123,4 +123,4 @@ def _bicubic(picture: np.ndarray, width: int, height: int) -> np.ndarray:
 def _mean(metric: Callable, references: Sequence[np.ndarray], candidates: Sequence[np.ndarray]) -> float:
     pairs = zip(references, candidates, strict=True)
     values = [float(metric(reference[None], candidate[None])[0]) for reference, candidate in pairs]
-    return round(float(np.mean(values)), 4)
+    return round(float(capped(np.array(values)).mean()), 4)  # an infinite PSNR counts as 100 dB
