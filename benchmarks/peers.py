@@ -11,6 +11,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+ROOT = Path(__file__).resolve().parents[1]
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))  # a script started by its path finds deconv_core from any folder
+
 
 def machine() -> str:
     """The processor's name and how many cores this process may use."""
