@@ -16,7 +16,7 @@ BUCKET = 32
 # At most this many pixels (one picture at least) go through the network in one call: bounds memory, and larger
 # batches are no faster. Calls run side by side, which fills the gaps between the layers of a network.
 PIXELS_PER_CALL = 512 * 512
-NUM_CALLS_AT_ONCE = 2
+NUM_CALLS_AT_ONCE = 4
 
 
 class Reconstructor:
