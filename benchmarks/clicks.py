@@ -149,7 +149,8 @@ def main() -> int:
         columns = [f"{statistics.median(part):.2f} ({max(part):.2f})" for part in zip(*times[name], strict=True)]
         met = statistics.median(rests for _, rests in times[name]) <= mark
         missed |= not met
-        print(f"{name:<32}{columns[0]:>18}{columns[1]:>18}{mark:>7.1f} {'' if met else 'MISSED'}")
+        wanted = f"{mark:.1f}" if name in marks else "-"
+        print(f"{name:<32}{columns[0]:>18}{columns[1]:>18}{wanted:>7} {'' if met else 'MISSED'}")
     return int(missed)
 
 
