@@ -181,6 +181,21 @@ def to_uint8(pixels: np.ndarray) -> np.ndarray:
     return np.clip(scaled, 0, 255, out=scaled).astype(np.uint8)
 
 
+def crop_centre(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The middle of a picture (H, W, C), at most `height` x `width`; a view."""
+    top, left = max(0, (pixels.shape[0] - height) // 2), max(0, (pixels.shape[1] - width) // 2)
+    return pixels[top : top + height, left : left + width]
+
+
+def resize_bicubic(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Resize a picture (H, W, C) as Pillow does, bicubic with antialiasing; float32, may pass [0, 1] beside edges."""
+    from PIL import Image
+
+    planes = [Image.fromarray(np.ascontiguousarray(plane, np.float32)) for plane in np.moveaxis(pixels, 2, 0)]
+    resized = [np.asarray(plane.resize((width, height), Image.Resampling.BICUBIC)) for plane in planes]
+    return np.stack(resized, axis=2)
+
+
 def encode_png(pixels: np.ndarray) -> bytes:
     """Encode pixels of shape (H, W), (H, W, 1) or (H, W, 3) in [0, 1] as an 8-bit PNG; quick rather than small.
 

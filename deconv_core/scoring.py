@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deconv_core.errors import DeconvError, ImageError
-from deconv_core.images import Picture, read_image, to_channels
+from deconv_core.images import Picture, crop_centre, read_image, resize_bicubic, to_channels
 from deconv_core.metrics import METRICS, Metric, Remembered, metric, recipe
 
 if TYPE_CHECKING:
@@ -244,11 +244,11 @@ def fit_pair(
                 "Choose to resize the image to judge, or to crop both to their common centre."
             )
         if mismatch == "resize":
-            candidate = _resize(candidate, reference.shape[:2])
+            candidate = np.clip(resize_bicubic(candidate, *reference.shape[:2]), 0, 1)
             notes.append(f"The image to judge was resized from {theirs} to {ours} (bicubic).")
         else:
             height, width = (min(sides) for sides in zip(reference.shape[:2], candidate.shape[:2], strict=True))
-            reference, candidate = _centre(reference, height, width), _centre(candidate, height, width)
+            reference, candidate = crop_centre(reference, height, width), crop_centre(candidate, height, width)
             notes.append(f"Both were cropped to their common centre, {_size(reference)}.")
     return reference, candidate, " ".join(notes)
 
@@ -367,20 +367,3 @@ class _References:
 
 def _size(pixels: np.ndarray) -> str:
     return f"{pixels.shape[1]}x{pixels.shape[0]}"
-
-
-def _resize(pixels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Bicubic with antialiasing, as Pillow does it, clipped to [0, 1]."""
-    from PIL import Image
-
-    height, width = shape
-    planes = [
-        np.asarray(Image.fromarray(plane).resize((width, height), Image.Resampling.BICUBIC))
-        for plane in np.moveaxis(np.asarray(pixels, np.float32), 2, 0)
-    ]
-    return np.clip(np.stack(planes, axis=2), 0, 1)
-
-
-def _centre(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
-    top, left = (pixels.shape[0] - height) // 2, (pixels.shape[1] - width) // 2
-    return pixels[top : top + height, left : left + width]

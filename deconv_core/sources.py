@@ -856,8 +856,9 @@ def _read_8bit(item: Item, channels: int, largest_side: int) -> tuple[np.ndarray
 
 
 def _centre(pixels: np.ndarray, side: int) -> np.ndarray:
-    top, left = (max(0, (size - side) // 2) for size in pixels.shape[:2])
-    return np.ascontiguousarray(pixels[top : top + side, left : left + side])
+    from deconv_core.images import crop_centre
+
+    return np.ascontiguousarray(crop_centre(pixels, side, side))
 
 
 # Files on disk, for pairing by name

@@ -489,11 +489,12 @@ class _Validation:
 
     def __init__(self, model, held_out, settings: TrainSettings, stride: int):
         from deconv_core.distortions import distort
+        from deconv_core.images import crop_centre
         from deconv_core.losses import loss
         from deconv_core.models.inference import Reconstructor
 
         side = min(_VALIDATION_SIDE, *(min(picture.shape[:2]) for picture in held_out))
-        self.clean = np.stack([_middle(picture, side) for picture in held_out]).astype(np.float32) / 255
+        self.clean = np.stack([crop_centre(picture, side, side) for picture in held_out]).astype(np.float32) / 255
         self.degraded = self.clean
         if settings.objective == "restore":
             rng = np.random.default_rng([settings.seed, 3])
@@ -528,18 +529,13 @@ class _Validation:
 
 
 def _write_strip(path: Path, batch: np.ndarray) -> None:
-    from deconv_core.images import encode_png
+    from deconv_core.images import crop_centre, encode_png
 
     side = min(_SHOWN_SIDE, *batch.shape[1:3])
-    data = encode_png(np.concatenate([_middle(picture, side) for picture in batch[:_SHOWN_PICTURES]], axis=1))
+    data = encode_png(np.concatenate([crop_centre(picture, side, side) for picture in batch[:_SHOWN_PICTURES]], axis=1))
     beside = path.with_suffix(".part")
     beside.write_bytes(data)
     beside.replace(path)
-
-
-def _middle(picture: np.ndarray, side: int) -> np.ndarray:
-    top, left = ((size - side) // 2 for size in picture.shape[:2])
-    return picture[top : top + side, left : left + side]
 
 
 def _card(settings: TrainSettings, row, model, found, num_held_out: int, command: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from deconv_core.images import resize_bicubic
 from deconv_core.metrics.psnr import capped, psnr
 from deconv_core.metrics.ssim import ssim
 from deconv_core.models.inference import Reconstructor
@@ -62,8 +63,8 @@ def degrade_for_test(picture: np.ndarray, name: str, *, seed: int) -> np.ndarray
         worse = cv2.GaussianBlur(picture, (0, 0), float(strength), borderType=cv2.BORDER_REFLECT)
     else:
         height, width = picture.shape[:2]
-        small = _bicubic(picture, (width + 1) // 2, (height + 1) // 2)
-        worse = _bicubic(np.round(np.clip(small, 0, 1) * 255) / 255, width, height)
+        small = resize_bicubic(picture, (height + 1) // 2, (width + 1) // 2)
+        worse = resize_bicubic(np.round(np.clip(small, 0, 1) * 255) / 255, height, width)
     worse = worse.reshape(picture.shape)
     return (np.round(np.clip(worse, 0, 1) * 255) / 255).astype(np.float32)
 
@@ -110,14 +111,6 @@ def describe_layers(model: Reconstructor, height: int = 512, width: int = 512) -
     for layer, shape in zip(layers, shapes, strict=True):
         rows.append({"name": layer.name, "kind": type(layer).__name__, "shape": tuple(shape[1:])})
     return rows
-
-
-def _bicubic(picture: np.ndarray, width: int, height: int) -> np.ndarray:
-    from PIL import Image
-
-    planes = [Image.fromarray(np.ascontiguousarray(plane, np.float32)) for plane in np.moveaxis(picture, 2, 0)]
-    resized = [np.asarray(plane.resize((width, height), Image.Resampling.BICUBIC)) for plane in planes]
-    return np.stack(resized, axis=2)
 
 
 def _mean(metric: Callable, references: Sequence[np.ndarray], candidates: Sequence[np.ndarray]) -> float:
