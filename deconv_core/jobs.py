@@ -36,7 +36,7 @@ from typing import Any
 from deconv_core.errors import DeconvError, JobError
 from deconv_core.workspace import folder as workspace_folder
 
-KINDS = ("train",)
+KINDS = ("train", "compare", "agree", "audit")
 STATES = ("waiting", "running", "finished", "stopped", "failed")
 PROGRAM = ("-m", "deconv_core")
 

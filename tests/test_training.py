@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from deconv_core.errors import DeconvError, JobError
+from deconv_core.models.saving import load_model
 from deconv_core.training import TrainSettings, settings_from, train
 
 SMALL = {"width": 8, "deep_width": 8, "blocks": 1, "code_channels": 8}
@@ -254,3 +255,17 @@ def test_the_estimate_counts_parameters_and_steps_and_measures_time(settings):
 def test_unknown_stored_settings_are_refused():
     with pytest.raises(JobError, match="colour"):
         settings_from({"data": "x", "colour": 1})
+
+
+def test_bfloat16_steps_leave_a_float32_model_that_learned(settings, tmp_path):
+    card = train(replace(settings, precision="bfloat16"), tmp_path / "run")
+    exact = train(settings, tmp_path / "exact")
+    model = load_model(tmp_path / "run" / "results" / "small.keras").keras_model
+    assert {layer.dtype_policy.name for layer in model.layers} == {"float32"}
+    assert card["validation"]["psnr"] == pytest.approx(exact["validation"]["psnr"], abs=0.5)
+    assert card["validation"]["loss"] != exact["validation"]["loss"]
+
+
+def test_an_unknown_precision_is_told():
+    with pytest.raises(DeconvError, match="--precision got 'half'; choose one of float32, bfloat16"):
+        TrainSettings("samples", precision="half").check()

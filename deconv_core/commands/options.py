@@ -1,0 +1,31 @@
+"""What several commands share: options read from one word, and the command as it was typed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from deconv_core.errors import DeconvError
+
+
+def comma_list(_context, parameter, value: str | None) -> list[str] | None:
+    """A click callback: `a,b` as ["a", "b"], each word once; None stays None."""
+    if value is None:
+        return None
+    parts = [part.strip() for part in value.split(",") if part.strip()]
+    if not parts:
+        raise DeconvError(
+            f"--{parameter.name} got '{value}'; expected keys separated by commas, for example psnr,ssim."
+        )
+    return list(dict.fromkeys(parts))  # one column each
+
+
+def command_line(out: Path) -> str:
+    """The command as typed, with the folders of this machine left out: a card travels."""
+    import shlex
+
+    words = ["python", "-m", "deconv_core"]
+    for word in click.get_current_context().find_root().obj:
+        words.append(Path(word).name if "/" in word else word)
+    return shlex.join(words)
