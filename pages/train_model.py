@@ -45,7 +45,7 @@ frame(
 )
 offer_leaving(NAME, "All runs, and a new one")
 try:
-    folder = job_in_address()
+    folder = job_in_address("train")
     if folder is None:
         plan()
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -39,6 +40,57 @@ _ICONS = {
 }
 
 
+@dataclass(frozen=True)
+class JobWords:
+    """What the panel says about jobs of one kind.
+
+    Args:
+        what: "a ...", for an address that names one on another page.
+        unit: What its progress counts, in the plural.
+        stop: What becomes of the work when it is stopped.
+        resume: Where it goes on.
+        delete: What goes with the folder, and what stays.
+    """
+
+    what: str
+    unit: str
+    stop: str
+    resume: str
+    delete: str
+
+
+WORDS = {
+    "train": JobWords(
+        "a training",
+        "steps",
+        "What was learned is kept, and the run can be resumed.",
+        "It goes on from the last saved step.",
+        "The run, its curves and pictures go for good. A model that was published stays.",
+    ),
+    "compare": JobWords(
+        "a comparison of metrics",
+        "pictures",
+        "What was scored is kept and can be looked at, and the run can be resumed.",
+        "It goes on with the pictures that are not scored yet.",
+        "The run, its scores and its report go for good. The pictures it was made from stay.",
+    ),
+    "agree": JobWords(
+        "a comparison with human scores",
+        "pictures",
+        "What was scored is kept, and the run can be resumed.",
+        "It goes on with the pictures that are not scored yet.",
+        "The run, its tables and its report go for good. The human scores and a metric that was calibrated stay.",
+    ),
+    "audit": JobWords(
+        "an audit",
+        "images",
+        "What was checked is kept and can be looked at, and the run can be resumed.",
+        "It goes on with the images that are not checked yet.",
+        "The run, its findings and its report go for good. The images themselves are not touched.",
+    ),
+}
+
+
 def start_job(kind: str, arguments: Sequence[str], *, name: str) -> None:
     """Start a job and turn the page to it.
 
@@ -53,11 +105,14 @@ def start_job(kind: str, arguments: Sequence[str], *, name: str) -> None:
     st.rerun()
 
 
-def job_in_address() -> Path | None:
+def job_in_address(kind: str = "") -> Path | None:
     """The job folder that the address names; None for none.
 
+    Args:
+        kind: What this page shows, a key of WORDS; "" takes any. A folder too damaged to tell its kind is taken.
+
     Raises:
-        JobError: It names one that is not there.
+        JobError: It names one that is not there, or one of another kind.
     """
     asked = st.query_params.get(_QUERY)
     if not asked:
@@ -65,6 +120,13 @@ def job_in_address() -> Path | None:
     folder = workspace_folder("jobs") / asked
     if not _FOLDER.fullmatch(asked) or not folder.is_dir():
         raise JobError("The run of this address is not there; it may have been deleted. Choose one of the list.")
+    if kind:
+        found = jobs.read(folder).kind
+        if found not in (kind, ""):
+            raise JobError(
+                f"The run of this address is {WORDS[found].what if found in WORDS else 'of another kind'}, and this "
+                f"page shows {WORDS[kind].what}; choose one of the list."
+            )
     return folder
 
 
@@ -101,7 +163,7 @@ def _list_runs(name: str, kind: str) -> None:
     for job in shown:
         with st.container(horizontal=True, vertical_alignment="center", border=True):
             st.markdown(f"{_ICONS[job.state]} **{plain(job.name[:60])}**", width=260)
-            st.caption(f"{_WORDS[job.state]}, {_progress_words(job)}. Begun {_when(job.created)}.", width="stretch")
+            st.caption(f"{_WORDS[job.state]}, {progress_words(job)}. Begun {_when(job.created)}.", width="stretch")
             if st.button("Open", key=f"{name}_open_{job.folder.name}"):
                 st.query_params[_QUERY] = job.folder.name
                 st.rerun()
@@ -143,26 +205,25 @@ def watch_job(name: str, folder: Path, show_results: Callable[[JobState], None])
 
 
 def _show_state(name: str, job: JobState) -> None:
-    words = "Stopping" if job.stopping else _WORDS[job.state]
+    words, of_kind = "Stopping" if job.stopping else _WORDS[job.state], _of_kind(job)
     st.markdown(f"{_ICONS[job.state]} **{words}** {plain(f'({job.message})') if job.message else ''}")
-    st.progress(min(1.0, job.done / job.total) if job.total else 0.0, text=_progress_words(job))
+    st.progress(min(1.0, job.done / job.total) if job.total else 0.0, text=progress_words(job))
     if job.problem:
         st.caption(plain(f"Its folder is damaged: {job.problem}."))
     with st.container(horizontal=True):
         if job.active:
             st.button(
                 "Stop this run", key=f"{name}_stop", on_click=_asked, args=(name, jobs.request_stop, job),
-                disabled=job.stopping, icon=":material/stop:",
-                help="What was learned is kept, and the run can be resumed.",
+                disabled=job.stopping, icon=":material/stop:", help=of_kind.stop,
             )  # fmt: skip
         else:
             if job.state != "finished" and job.command:
                 st.button(
                     "Resume", key=f"{name}_resume", on_click=_asked, args=(name, jobs.resume, job), type="primary",
-                    icon=":material/play_arrow:", help="It goes on from the last saved step.",
+                    icon=":material/play_arrow:", help=of_kind.resume,
                 )  # fmt: skip
             with st.popover("Delete", icon=":material/delete:"):
-                st.markdown("The run, its curves and pictures go for good. A model that was published stays.")
+                st.markdown(of_kind.delete)
                 st.button("Delete this run", key=f"{name}_delete", on_click=_delete, args=(name, job))
     refused = st.session_state.pop(f"{name}_refused", "")
     if refused:
@@ -183,11 +244,16 @@ def _delete(name: str, job: JobState) -> None:
         leave_job()
 
 
-def _progress_words(job: JobState) -> str:
+def _of_kind(job: JobState) -> JobWords:
+    return WORDS.get(job.kind, WORDS["train"])
+
+
+def progress_words(job: JobState) -> str:
+    """How far a job is and how long it will take, in the units of its kind."""
     if not job.total:
         return "nothing done yet" if job.active else "nothing done"
     left = f", about {time_words(job.seconds_left)} left" if job.seconds_left is not None else ""
-    return f"{job.done:,} of {job.total:,} steps{left}"
+    return f"{job.done:,} of {job.total:,} {_of_kind(job).unit}{left}"
 
 
 def _when(seconds: float) -> str:
