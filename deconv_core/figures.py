@@ -216,6 +216,204 @@ def score_scatter(
     return _finish(figure, height=480)
 
 
+# More points than this are drawn by the graphics card: an SVG holds an element for each.
+_WEBGL_POINTS = 2_000
+
+
+def linked_scatter(
+    frame: pd.DataFrame,
+    x: str,
+    y: str,
+    *,
+    labels: Mapping[str, str] | None = None,
+    chosen: Sequence[int] = (),
+    metrics: Mapping[str, Any] | None = None,
+) -> go.Figure:
+    """One metric against another over a whole comparison, made for choosing points; 10,000 of them stay smooth.
+
+    Args:
+        frame: Columns `x`, `y`, `distortion`, `severity` and `image`, one row per candidate. Rows where a number is
+            missing or infinite have no place and are left out.
+        x: Metric key of the horizontal axis.
+        y: Metric key of the vertical axis.
+        labels: Distortion key -> words.
+        chosen: Row numbers (positions in `frame`) drawn as chosen; none draws all alike.
+        metrics: As in `severity_curves`.
+
+    Returns:
+        The figure; the first value in the `customdata` of a point is its row number.
+
+    Raises:
+        DeconvError: A column is missing.
+    """
+    import plotly.graph_objects as go
+
+    _check_columns(frame, (x, y, "distortion", "severity", "image"), "A scatter of a comparison")
+    table = _metrics(metrics)
+    (label_x, unit_x, _, _), (label_y, unit_y, _, _) = _facts(x, table), _facts(y, table)
+    values = frame[[x, y]].to_numpy(float)
+    placed = np.flatnonzero(np.isfinite(values).all(axis=1))
+    kinds = frame["distortion"].astype(str).to_numpy()
+    severities = frame["severity"].to_numpy(float)
+    images = np.array([_escaped(image) for image in frame["image"]], object)
+    many = len(placed) > _WEBGL_POINTS
+    figure = go.Figure()
+    order = [key for key in labels or {} if key in kinds] or list(dict.fromkeys(kinds))
+    for number, kind in enumerate(order):
+        rows = placed[kinds[placed] == kind]
+        if not rows.size:
+            continue
+        name = (labels or {}).get(kind, kind.replace("_", " "))
+        marked = np.flatnonzero(np.isin(rows, list(chosen)))
+        figure.add_trace(
+            (go.Scattergl if many else go.Scatter)(
+                x=values[rows, 0],
+                y=values[rows, 1],
+                name=name,
+                mode="markers",
+                marker={
+                    "color": COLOURS[number % len(COLOURS)],
+                    "symbol": SYMBOLS[(number + number // len(COLOURS)) % len(SYMBOLS)],
+                    "size": (3 if many else 5) + np.clip(severities[rows], 0, 5),
+                    "opacity": 0.6 if many else 0.8,
+                },
+                selectedpoints=marked if len(chosen) else None,
+                unselected={"marker": {"opacity": 0.12}},
+                customdata=np.stack([rows.astype(object), severities[rows].astype(object), images[rows]], axis=1),
+                hovertemplate=(
+                    f"%{{customdata[2]}}<br>{name}, severity %{{customdata[1]:g}}<br>{label_x}: %{{x:.4g}} {unit_x}"
+                    f"<br>{label_y}: %{{y:.4g}} {unit_y}<extra></extra>"
+                ),
+            )
+        )
+    figure.update_xaxes(title=axis_title(x, metrics=table))
+    figure.update_yaxes(title=axis_title(y, metrics=table))
+    _finish(figure, height=520)
+    figure.update_layout(hovermode="closest", dragmode="lasso", uirevision=f"{x} {y}")
+    figure.update_layout(legend={"y": -0.16, "font": {"size": 12}, "itemwidth": 30})
+    return figure
+
+
+def relation_dots(table: pd.DataFrame, coefficient: str, names: Sequence[str]) -> go.Figure:
+    """A correlation coefficient with its 95 % interval, one line for each row, the strongest on top.
+
+    Args:
+        table: Columns `coefficient`, `..._low`, `..._high`, one row per relation.
+        coefficient: "srcc", "krcc" or "plcc".
+        names: Words for each row.
+
+    Raises:
+        DeconvError: A column is missing.
+    """
+    import plotly.graph_objects as go
+
+    columns = (coefficient, f"{coefficient}_low", f"{coefficient}_high")
+    _check_columns(table, columns, "A figure of correlations")
+    middle, low, high = (table[column].to_numpy(float) for column in columns)
+    order = [place for place in np.argsort(middle, kind="stable") if np.isfinite(middle[place])]
+    shown = [_escaped(names[place]) for place in order]
+    middle, low, high = middle[order], low[order], high[order]
+    figure = go.Figure(
+        go.Scatter(
+            x=middle,
+            y=shown,
+            mode="markers",
+            marker={"color": COLOURS[0], "size": 9},
+            error_x={
+                "type": "data",
+                "symmetric": False,
+                "array": np.nan_to_num(high - middle),
+                "arrayminus": np.nan_to_num(middle - low),
+                "color": COLOURS[0],
+                "thickness": 2,
+                "width": 5,
+            },
+            customdata=np.stack([low, high], axis=1) if len(order) else None,
+            hovertemplate="%{y}: %{x:.3f} (%{customdata[0]:.3f} to %{customdata[1]:.3f})<extra></extra>",
+        )
+    )
+    figure.update_xaxes(title=f"{coefficient.upper()} with 95 % interval (1: the same order)")
+    figure.update_yaxes(ticksuffix="  ")
+    _finish(figure, height=110 + 26 * len(order))
+    figure.update_layout(showlegend=False)
+    return figure
+
+
+def spread_curves(table: pd.DataFrame, *, metrics: Mapping[str, Any] | None = None) -> go.Figure:
+    """Metrics against the severity of one distortion over a whole set: the median as a line, the middle half as a band.
+
+    On one scale for all: 1 is what identical pictures get (see `normalise`), 0 the worst quartile of the curve.
+
+    Args:
+        table: Rows of `severity.spread` for one distortion: `metric`, `severity`, `low`, `median`, `high`.
+        metrics: As in `severity_curves`.
+
+    Raises:
+        DeconvError: A column is missing.
+    """
+    import plotly.graph_objects as go
+
+    _check_columns(table, ("metric", "severity", "low", "median", "high"), "Curves of a set")
+    facts = _metrics(metrics)
+    figure = go.Figure()
+    for number, (key, rows) in enumerate(table.groupby("metric", sort=False)):
+        rows = rows.sort_values("severity")
+        label, unit, higher, identity = _facts(str(key), facts)
+        severity = rows["severity"].to_numpy(float)
+        values = rows[["median", "low", "high"]].to_numpy(float)
+        middle, low, high = normalise(values.T.ravel(), identity=identity, higher_is_better=higher).reshape(3, -1)
+        colour = COLOURS[number % len(COLOURS)]
+        figure.add_trace(
+            go.Scatter(
+                x=np.concatenate([severity, severity[::-1]]),
+                y=np.concatenate([low, high[::-1]]),
+                fill="toself",
+                fillcolor=_transparent(colour, 0.14),
+                line={"width": 0},
+                hoverinfo="skip",
+                showlegend=False,
+                legendgroup=str(key),
+                name=label,
+            )
+        )
+        words = [f"{a:.4g} {unit} ({min(b, c):.4g} to {max(b, c):.4g})" for a, b, c in values]
+        figure.add_trace(
+            go.Scatter(
+                x=severity,
+                y=middle,
+                name=label,
+                legendgroup=str(key),
+                mode="lines+markers",
+                line={"color": colour, "dash": DASHES[number // len(COLOURS) % len(DASHES)]},
+                marker={"size": 7, "symbol": SYMBOLS[number % len(SYMBOLS)]},
+                text=words,
+                hovertemplate=f"{label}: %{{text}}<extra></extra>",
+            )
+        )
+        crosses = broken_order(middle)
+        if crosses:
+            figure.add_trace(
+                go.Scatter(
+                    x=severity[crosses],
+                    y=middle[crosses],
+                    mode="markers",
+                    name="order broken",
+                    showlegend=False,
+                    legendgroup=str(key),
+                    marker={"symbol": "x-thin", "size": 15, "line": {"width": 3, "color": _NEUTRAL}},
+                    hovertemplate=f"{label}: the median is better than at the milder severity<extra></extra>",
+                )
+            )
+    figure.update_xaxes(title="severity", dtick=1)
+    figure.update_yaxes(title="score, 1 identical, 0 worst here<br>(higher is better)")
+    return _finish(figure, height=380 + 14 * table["metric"].nunique())
+
+
+def _transparent(colour: str, share: float) -> str:
+    red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
+    return f"rgba({red}, {green}, {blue}, {share})"
+
+
 def axis_title(key: str, *, metrics: Mapping[str, Any] | None = None) -> str:
     """Label, unit and direction of a metric: "PSNR (dB), higher is better"."""
     label, unit, higher, _ = _facts(key, _metrics(metrics))
