@@ -69,9 +69,9 @@ WORDS = {
     ),
     "compare": JobWords(
         "a comparison of metrics",
-        "pictures",
+        "candidates",
         "What was scored is kept and can be looked at, and the run can be resumed.",
-        "It goes on with the pictures that are not scored yet.",
+        "It goes on with the candidates that are not scored yet.",
         "The run, its scores and its report go for good. The pictures it was made from stay.",
     ),
     "agree": JobWords(
