@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,8 +79,29 @@ def default_model(keys: Sequence[str], name: str | None = None) -> Reconstructor
     return load_model(name or DEFAULT_MODEL)
 
 
+class Models:
+    """The models of one task at scoring, each of which remembers what it made of the batches it saw last.
+
+    Given to `score_batch` instead of a bare model, so that a reference which comes again and again (the same array
+    object) is rebuilt once. Let go of it with the reference.
+
+    Args:
+        chosen: For the recon_* scores.
+    """
+
+    def __init__(self, chosen: Reconstructor | None):
+        self.chosen = None if chosen is None else Remembered(chosen)
+
+    @cached_property
+    def deconv(self) -> Remembered:
+        """The bundled model of the deconvolution score."""
+        from deconv_core.models.saving import load_model
+
+        return Remembered(load_model(DECONV_MODEL), channels=1)
+
+
 def score_batch(
-    reference: np.ndarray, candidate: np.ndarray, keys: Sequence[str], *, model: Reconstructor | None = None
+    reference: np.ndarray, candidate: np.ndarray, keys: Sequence[str], *, model: Reconstructor | Models | None = None
 ) -> dict[str, np.ndarray]:
     """Every metric of one batch of equally large pairs; a model sees each picture once.
 
@@ -87,14 +109,12 @@ def score_batch(
         reference: float32, shape (N, H, W, C), values in [0, 1].
         candidate: Same shape.
         keys: Metrics.
-        model: For the recon_* scores.
+        model: For the recon_* scores; `Models` to have it remember over several calls.
 
     Returns:
         Key -> float64 array of shape (N,); NaN where the pictures are smaller than the metric's window.
     """
-    from deconv_core.models.saving import load_model
-
-    chosen = Remembered(model) if model is not None else None
+    models = model if isinstance(model, Models) else Models(model)
     scores = {}
     for key in keys:
         row = METRICS[key]
@@ -103,11 +123,11 @@ def score_batch(
         elif not row.needs_model:
             scores[key] = row.function(reference, candidate)
         elif _needs_chosen_model(row):
-            if chosen is None:
+            if models.chosen is None:
                 raise DeconvError(f"{key} needs a model; name one of those that 'models list' shows.")
-            scores[key] = row.function(reference, candidate, model=chosen)
+            scores[key] = row.function(reference, candidate, model=models.chosen)
         else:
-            scores[key] = row.function(reference, candidate, model=load_model(DECONV_MODEL))
+            scores[key] = row.function(reference, candidate, model=models.deconv)
     return scores
 
 
