@@ -1,7 +1,8 @@
 """From a table with human scores to an agreement and its files: what `agree` does, for the command line and for pages.
 
 In three steps, so that everything doubtful can be shown before anything is computed: `prepare` reads and understands,
-`compute` fills in metrics that the table lacks and compares, `write` leaves tables that need nothing else to be read.
+`compute` fills in metrics that the table lacks and compares, `write` leaves tables that need nothing else to be read
+(`agree_result` reads them back). `run` does all three in a job folder that can be watched, stopped and resumed.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import platform
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,20 +21,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deconv_core.agreement import Agreement, advice, agreement, as_text
-from deconv_core.direction import metric_direction, plain_name
+from deconv_core.direction import Direction, detect_direction, metric_direction, plain_name
 from deconv_core.errors import DeconvError, JobError
 from deconv_core.human_scores import HumanScores, Pictures, find_pictures, read_scores, resolve_column
+from deconv_core.jobs import JobFolder, stderr_is_log
 from deconv_core.scoring import Problem
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from deconv_core.models.inference import Reconstructor
+    from deconv_core.scoring import Pair
 
 # Compared where a table brings pictures and no metric, and none is asked for.
 _USUAL = ("psnr", "ssim")
 _TIMED_PAIRS = 4
 _SHOWN = 10
+# A stop waits for no more than these, and a process that is killed loses no more than the scores of these seconds.
+_PAIRS_AT_ONCE = 8
+_KEEP_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -43,7 +50,7 @@ class Plan:
         scores: The table, understood; its `mos` role is the column of human scores that was chosen.
         read: Metric -> column of the table that holds it.
         missing: Metrics that have to be computed from pictures.
-        pictures: Where these are; None where nothing has to be computed.
+        pictures: Where these are; None where nothing has to be computed and no folder of pictures was named.
         group: Column to split by, or None.
     """
 
@@ -85,6 +92,7 @@ class Outcome:
         contaminated: Metric -> sentence, for metrics made with what they are judged on.
         milliseconds: Metric -> measured time per image, for those that were computed here.
         recipes: Metric -> how its numbers were made, or from where they were read.
+        unscored: Pictures that were found and could not be scored, with the reason.
     """
 
     plan: Plan
@@ -94,6 +102,7 @@ class Outcome:
     contaminated: dict[str, str]
     milliseconds: dict[str, float] = field(default_factory=dict)
     recipes: dict[str, Any] = field(default_factory=dict)
+    unscored: tuple[Problem, ...] = ()
 
     @property
     def advice(self) -> str:
@@ -104,6 +113,9 @@ class Outcome:
     def text(self) -> str:
         """All of it for a terminal."""
         lines = [self.advice, as_text(self.found), *self.contaminated.values()]
+        lines += [f"{problem.status}: {problem.candidate}. {problem.reason}" for problem in self.unscored[:_SHOWN]]
+        if len(self.unscored) > _SHOWN:
+            lines.append(f"... and {len(self.unscored) - _SHOWN} more that could not be scored.")
         for row in self.published.to_dict("records"):
             trained = (
                 f"made with human scores: {row['trained_on']}" if row["trained_on_scores"] else "no human scores used"
@@ -182,7 +194,24 @@ def prepare(
         except DeconvError as error:
             raise DeconvError(f"{', '.join(missing)} must be computed from pictures. {error}") from error
         _check_pictures(table, pictures, missing)
+    elif images is not None:
+        pictures = find_pictures(table, images, references=references)  # to look at
     return Plan(table, read, missing, pictures, split)
+
+
+def direction_of(plan: Plan, higher_is_better: bool | None = None) -> Direction:
+    """Which way the human scores count, as far as it is known before anything is computed.
+
+    Args:
+        plan: From `prepare`; the metrics that its table holds are asked.
+        higher_is_better: The user's word, which decides.
+    """
+    frame, mos = plan.scores.frame, plan.scores.column("mos")
+    rated = frame[frame[mos].notna()]
+    metrics = {key: rated[column].to_numpy(np.float64) for key, column in plan.read.items()}
+    return detect_direction(
+        mos, rated[mos].to_numpy(np.float64), metrics, given=higher_is_better, known=plan.scores.direction
+    )
 
 
 def compute(
@@ -194,6 +223,7 @@ def compute(
     folds: int = 10,
     seed: int = 0,
     report: Callable[[int, int], None] = lambda done, total: None,
+    parts: Path | None = None,
 ) -> Outcome:
     """Compute the metrics that are missing, and compare all of them with the human scores.
 
@@ -202,7 +232,9 @@ def compute(
         higher_is_better: Direction of the human scores where the user states it.
         model_name: Model for the recon_* scores.
         resamples, folds, seed: See `agreement.agreement`.
-        report: Called with the numbers of pictures done and to do.
+        report: Called with the numbers of pictures done and to do; may raise KeyboardInterrupt to end the work.
+        parts: Folder where scores are kept as they are computed; what an earlier run with the same metrics left there
+            for the same pictures is taken over.
 
     Raises:
         DeconvError: A column cannot be used.
@@ -222,11 +254,13 @@ def compute(
     recipes: dict[str, Any] = {key: {"read_from": column, "computed_here": False} for key, column in plan.read.items()}
     model = scoring.default_model(plan.missing, model_name) if plan.missing else None
     milliseconds: dict[str, float] = {}
+    unscored: list[Problem] = []
     if plan.missing:
-        numbers = _score(plan, rows[mos].notna().to_numpy(), model, report)
+        made_here = scoring.recipes(plan.missing, model)
+        numbers, unscored = _score(plan, rows[mos].notna().to_numpy(), model, report, _Parts(parts, made_here))
         rows = rows.assign(**numbers)
         milliseconds = _measure(plan, model)
-        recipes |= scoring.recipes(plan.missing, model)
+        recipes |= made_here
     keys = [*plan.read, *plan.missing]
     found = agreement(
         rows,
@@ -248,14 +282,94 @@ def compute(
         if sentence:
             contaminated[key] = sentence
     beside = published_table(keys, table.data_set) if table.data_set else published_table([])
-    return Outcome(plan, rows, found, beside, contaminated, milliseconds, recipes)
+    return Outcome(plan, rows, found, beside, contaminated, milliseconds, recipes, tuple(unscored))
+
+
+def run(
+    source: str | Path,
+    folder: str | Path,
+    *,
+    higher_is_better: bool | None = None,
+    model_name: str | None = None,
+    resamples: int = 1000,
+    seed: int = 0,
+    resume: bool = False,
+    wait_turn: bool = False,
+    low_priority: bool = False,
+    command: str = "",
+    tell: Callable[[str], None] = lambda line: None,
+    report: Callable[[int, int], None] = lambda done, total: None,
+    **request: Any,
+) -> Outcome:
+    """Compare metrics with human scores in a job folder: `prepare`, `compute` and `write`, watched and resumable.
+
+    Args:
+        source: As for `prepare`.
+        folder: Job folder.
+        higher_is_better, model_name, resamples, seed: As for `compute`.
+        resume: Go on with the run in the folder; what it had computed is taken over.
+        wait_turn, low_priority: See `jobs.JobFolder`.
+        command: For `settings.json`.
+        tell: Called with every line that should be read before anything is computed.
+        report: Called with the numbers of pictures done and to do.
+        request: Further options of `prepare`.
+
+    Raises:
+        DeconvError: The request cannot be met, or the folder holds a run already (or none to resume).
+        JobError: Not one picture could be scored, or another process works in the folder.
+        KeyboardInterrupt: An end was asked for.
+    """
+    folder = Path(folder)
+    if not resume and (folder / "settings.json").exists():
+        raise DeconvError(f"'{folder.name}' already holds a run. Choose another folder, or go on with --resume.")
+    if resume and not folder.is_dir():
+        raise DeconvError(f"Nothing to resume in '{folder.name}': it holds no run. Start without --resume.")
+    with JobFolder(folder, kind="agree", wait_turn=wait_turn, low_priority=low_priority) as job:
+        job.status("reading the table")
+        plan = prepare(source, **request)
+        for line in plan.lines:
+            tell(line)
+            if not stderr_is_log():
+                job.log(line)
+        _write_json(folder / "settings.json", _plan_settings(plan, command))
+        parts = job.results / "parts"
+        if not resume:
+            shutil.rmtree(parts, ignore_errors=True)
+
+        def progress(done: int, total: int) -> None:
+            report(done, total)
+            job.status(f"scored {done:,} of {total:,} pictures", done, total)
+            if job.should_stop():
+                raise KeyboardInterrupt
+
+        if plan.missing:
+            job.status("scoring pictures")
+        else:
+            job.status("comparing with the human scores", 0, 1)
+        outcome = compute(
+            plan,
+            higher_is_better=higher_is_better,
+            model_name=model_name,
+            resamples=resamples,
+            seed=seed,
+            report=progress,
+            parts=parts,
+        )
+        job.status("writing tables")
+        write(outcome, folder, command=command)
+        shutil.rmtree(parts, ignore_errors=True)
+        if not plan.missing:
+            job.status(None, 1, 1)
+        job.finish_message(outcome.advice)
+    return outcome
 
 
 def write(outcome: Outcome, folder: str | Path, *, command: str = "") -> list[Path]:
     """Write everything under a folder: `settings.json` and, in `results/`, tables as CSV and Parquet.
 
     `agreement` is the table itself; `significance`, `held_out`, `published` and `problems` stand beside it where they
-    hold anything, `curves.json` has the fitted curves and `rows.parquet` the numbers that all of it follows from.
+    hold anything, `curves.json` has the fitted curves, `rows.parquet` the numbers that all of it follows from, and
+    `pictures.parquet` where the picture and the reference of each row are, if they were looked for.
 
     Returns:
         The files, the agreement first.
@@ -281,12 +395,20 @@ def write(outcome: Outcome, folder: str | Path, *, command: str = "") -> list[Pa
         "significance": found.significance,
         "held_out": pd.concat(held_out, ignore_index=True) if held_out else pd.DataFrame(),
         "published": outcome.published,
-        "problems": pd.DataFrame([vars(problem) for problem in outcome.plan.problems]),
+        "problems": pd.DataFrame([vars(problem) for problem in [*outcome.plan.problems, *outcome.unscored]]),
     }
     for name, frame in beside.items():
         if len(frame):
             files += write_table(frame, results / f"{name}.csv")
+            files += write_table(frame, results / f"{name}.parquet")
     files += write_table(outcome.rows, results / "rows.parquet", outcome.recipes)
+    pictures = outcome.plan.pictures
+    if pictures is not None:
+        paths = {"candidate": pictures.candidates, "reference": pictures.references}
+        named = {
+            name: ["" if path is None else str(path.absolute()) for path in column] for name, column in paths.items()
+        }
+        files += write_table(pd.DataFrame(named), results / "pictures.parquet")
     curves = [
         {"metric": metric, "group": group, **vars(fit) | {"parameters": list(fit.parameters)}}
         for (metric, group), fit in found.fits.items()
@@ -298,23 +420,16 @@ def write(outcome: Outcome, folder: str | Path, *, command: str = "") -> list[Pa
 
 def settings(outcome: Outcome, command: str = "") -> dict[str, Any]:
     """What is needed to do it again, and what was understood of the table."""
-    table = outcome.plan.scores
     found = outcome.found
     return {
-        "kind": "agree",
-        "command": command,
-        "data_set": table.data_set,
-        "scores_digest": table.digest,
-        "columns": {role: {"column": told.column, "why": told.why} for role, told in table.roles.items()},
+        **_plan_settings(outcome.plan, command),
         "direction": {
             "higher_is_better": found.direction.higher_is_better,
             "why": found.direction.why,
             "contradiction": found.direction.contradiction,
         },
         **found.settings,
-        "read": outcome.plan.read,
-        "computed": outcome.plan.missing,
-        "notes": [*table.notes, *found.notes],
+        "notes": [*outcome.plan.scores.notes, *found.notes],
         "contaminated": outcome.contaminated,
         "milliseconds_per_image": outcome.milliseconds,
         "advice": outcome.advice,
@@ -322,6 +437,22 @@ def settings(outcome: Outcome, command: str = "") -> dict[str, Any]:
             "python": platform.python_version(),
             **{name: version(name) for name in ("numpy", "scipy", "pandas")},
         },
+    }
+
+
+def _plan_settings(plan: Plan, command: str) -> dict[str, Any]:
+    """What is known before anything is computed."""
+    table = plan.scores
+    return {
+        "kind": "agree",
+        "command": command,
+        "data_set": table.data_set,
+        "scores_digest": table.digest,
+        "columns": {role: {"column": told.column, "why": told.why} for role, told in table.roles.items()},
+        "group": plan.group,
+        "read": plan.read,
+        "computed": plan.missing,
+        "notes": list(table.notes),
     }
 
 
@@ -345,29 +476,113 @@ def _check_pictures(table: HumanScores, pictures: Pictures, keys: Sequence[str])
 
 
 def _score(
-    plan: Plan, rated: np.ndarray, model: Reconstructor | None, report: Callable[[int, int], None]
-) -> dict[str, np.ndarray]:
-    """The missing metrics of every row that has a human score and its pictures; NaN elsewhere."""
+    plan: Plan, rated: np.ndarray, model: Reconstructor | None, report: Callable[[int, int], None], kept: _Parts
+) -> tuple[dict[str, np.ndarray], list[Problem]]:
+    """The missing metrics of every row that has a human score and its pictures, NaN elsewhere; and what failed."""
     from deconv_core import scoring
     from deconv_core.metrics import METRICS
 
     needs = any(METRICS[key].needs_reference for key in plan.missing)
-    places, pairs = [], []
-    for place, (candidate, reference) in enumerate(
-        zip(plan.pictures.candidates, plan.pictures.references, strict=True)
-    ):
-        if rated[place] and candidate is not None and (reference is not None or not needs):
-            places.append(place)
-            pairs.append(scoring.Pair(candidate, reference))
-    scored = scoring.score_pairs(pairs, plan.missing, model=model, report=lambda done: report(done, len(pairs)))
-    if not (scored["status"] == "ok").any():
-        reason = scored["reason"].iloc[0] if len(scored) else "no row has both a human score and its pictures"
+    pairs = {
+        place: scoring.Pair(candidate, reference)
+        for place, (candidate, reference) in enumerate(
+            zip(plan.pictures.candidates, plan.pictures.references, strict=True)
+        )
+        if rated[place] and candidate is not None and (reference is not None or not needs)
+    }
+    found = kept.read(pairs)
+    if found:
+        report(len(found), len(pairs))
+    left = [place for place in pairs if place not in found]
+    try:
+        for start in range(0, len(left), _PAIRS_AT_ONCE):
+            places = left[start : start + _PAIRS_AT_ONCE]
+            scored = scoring.score_pairs([pairs[place] for place in places], plan.missing, model=model)
+            for place, row in zip(places, scored.to_dict("records"), strict=True):
+                found[place] = row
+                kept.add(place, pairs[place], row)
+            report(len(found), len(pairs))
+    finally:
+        kept.write()
+    failed = [row for row in found.values() if row["status"] != "ok"]
+    if len(failed) == len(pairs):
+        reason = failed[0]["reason"] if failed else "no row has both a human score and its pictures"
         raise JobError(f"None of {len(pairs)} pictures could be scored ({reason}).")
-    numbers = {}
-    for key in plan.missing:
-        numbers[key] = np.full(len(rated), np.nan)
-        numbers[key][places] = scored[key].to_numpy(np.float64)
-    return numbers
+    numbers = {key: np.full(len(rated), np.nan) for key in plan.missing}
+    for place, row in found.items():
+        for key in plan.missing:
+            numbers[key][place] = np.nan if row[key] is None else row[key]
+    return numbers, [Problem(row["candidate"], row["reference"], row["status"], row["reason"]) for row in failed]
+
+
+class _Parts:
+    """Scores kept while they are computed, as small tables: a run that was stopped or killed does only the rest.
+
+    Each table carries the recipes of its metrics and each row the size and time of its two files; where any of these is
+    another one now, the scores are computed again.
+    """
+
+    def __init__(self, folder: Path | None, recipes: Mapping[str, Any]):
+        self._folder, self._recipes = folder, recipes
+        self._rows: list[dict[str, Any]] = []
+        self._written = time.monotonic()
+
+    def read(self, pairs: Mapping[int, Pair]) -> dict[int, dict[str, Any]]:
+        """Place in the table -> row of scores, for those pairs that were scored before."""
+        import pandas as pd
+
+        from deconv_core.tables import json_bytes, read_recipes
+
+        found: dict[int, dict[str, Any]] = {}
+        files = sorted(self._folder.glob("*.parquet")) if self._folder is not None else []
+        if not files:
+            return found
+        recipes = json.loads(json_bytes(pd.DataFrame(), self._recipes))["recipes"]
+        marks = {place: _mark(pair) for place, pair in pairs.items()}
+        for file in files:
+            try:
+                if read_recipes(file) != recipes:
+                    continue
+                rows = pd.read_parquet(file).to_dict("records")
+            except (DeconvError, OSError, ValueError):  # cut short by whatever ended the process
+                continue
+            for row in rows:
+                place, mark = row.pop("place"), row.pop("mark")
+                if place in marks and marks[place] == mark:
+                    found[place] = row
+        return found
+
+    def add(self, place: int, pair: Pair, row: Mapping[str, Any]) -> None:
+        """Remember a row; written to disk now and then."""
+        if self._folder is None:
+            return
+        self._rows.append({"place": place, "mark": _mark(pair), **row})
+        if time.monotonic() - self._written > _KEEP_SECONDS:
+            self.write()
+
+    def write(self) -> None:
+        """Put what was remembered since the last time on the disk."""
+        import pandas as pd
+
+        from deconv_core.tables import write_table
+
+        if not self._rows:
+            return
+        self._folder.mkdir(parents=True, exist_ok=True)
+        write_table(pd.DataFrame(self._rows), self._folder / f"{time.time_ns()}.parquet", self._recipes)
+        self._rows, self._written = [], time.monotonic()
+
+
+def _mark(pair: Pair) -> str:
+    """What tells whether the files of a pair are still those that were scored."""
+    marks = []
+    for path in (pair.candidate, pair.reference):
+        try:
+            about = path.stat() if path is not None else None
+        except OSError:
+            about = None
+        marks.append("" if about is None else f"{path.absolute()} {about.st_size} {about.st_mtime_ns}")
+    return "\n".join(marks)
 
 
 def _measure(plan: Plan, model: Reconstructor | None) -> dict[str, float]:

@@ -35,30 +35,49 @@ def _roles(_context, _parameter, values: tuple[str, ...]) -> dict[str, str]:
 @click.option("--model", "model_name", default=None, help="Model for the recon_* scores (see: models list).")
 @click.option("--resamples", default=1000, show_default=True, help="Draws for the intervals; 0 for none.")
 @click.option("--seed", default=0, show_default=True, help="Decides the draws.")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder for the tables and settings.json.")
-def agree(table, direction, model_name, resamples, seed, out, **request) -> None:
+@click.option("--wait-turn", is_flag=True, help="Wait until no other job of this workspace is at work.")
+@click.option("--low-priority", is_flag=True, help="Let everything else on this machine go first.")
+@click.option("--resume", is_flag=True, help="Go on with the run in --out; scores it had computed are taken over.")
+@click.option("--out", type=click.Path(path_type=Path), help="Job folder for tables, curves and the report.")
+def agree(table, direction, model_name, resamples, seed, out, resume, wait_turn, low_priority, **request) -> None:
     """Compare metrics with the human scores of a table, or of a known data set's folder."""
     from deconv_core import agree_command
 
     if resamples < 0:
         raise DeconvError(f"--resamples got {resamples}; expected 0 or more.")
-    plan = agree_command.prepare(table, **request)
-    for line in plan.lines:
+    if out is None and (resume or wait_turn or low_priority):
+        raise DeconvError("--resume, --wait-turn and --low-priority belong to a job folder; name one with --out.")
+
+    def tell(line: str) -> None:
         click.echo(line, err=True)
 
     def progress(done: int, total: int) -> None:
         if sys.stderr.isatty():
             click.echo(f"\r{done} of {total}", nl=done == total, err=True)
 
-    outcome = agree_command.compute(
-        plan,
-        higher_is_better=None if direction is None else direction == "higher",
-        model_name=model_name,
-        resamples=resamples,
-        seed=seed,
-        report=progress,
+    options = {
+        "higher_is_better": None if direction is None else direction == "higher",
+        "model_name": model_name,
+        "resamples": resamples,
+        "seed": seed,
+        "report": progress,
+    }
+    if out is None:
+        plan = agree_command.prepare(table, **request)
+        for line in plan.lines:
+            tell(line)
+        click.echo(agree_command.compute(plan, **options).text)
+        return
+    outcome = agree_command.run(
+        table,
+        out,
+        resume=resume,
+        wait_turn=wait_turn,
+        low_priority=low_priority,
+        command=command_line(out),
+        tell=tell,
+        **options,
+        **request,
     )
     click.echo(outcome.text)
-    if out is not None:
-        files = agree_command.write(outcome, out, command=command_line(out))
-        click.echo(f"{files[0]} and {len(files) - 1} files beside it", err=True)
+    click.echo(f"{out / 'results' / 'agreement.csv'} and what stands beside it", err=True)
