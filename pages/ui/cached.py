@@ -7,6 +7,7 @@ underscore is the thing itself, which is not hashed.
 from __future__ import annotations
 
 import gc
+import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +24,9 @@ from deconv_core.inspection import Recall, Recalling
 from deconv_core.sources import NAMES
 
 if TYPE_CHECKING:
+    import pandas as pd
+
+    from deconv_core.comparison import Comparison as MetricComparison
     from deconv_core.model_comparison import Comparison
     from deconv_core.sources import Survey
     from deconv_core.training import Estimate, TrainSettings
@@ -411,3 +415,99 @@ def rebuilt_by_both(
     number = list(pictures).index(image) + 1  # the seed of its damage, as in the comparison
     made = rebuild_pair(_model(*first), _model(*second), pictures[image], damage=damage, seed=number)
     return dict(zip(("clean", "first", "second"), map(encode_png, made), strict=True))
+
+
+# Comparisons of metrics
+
+
+def pace(keys: Sequence[str], kinds: Sequence[str], card: Mapping[str, Any] | None) -> float:
+    """Seconds per megapixel of one candidate with these metrics, measured here; each group of metrics once."""
+    from deconv_core.metrics import METRICS
+    from deconv_core.scoring import DECONV_MODEL
+
+    rebuilding = tuple(key for key in keys if METRICS[key].needs_model and key != "deconv")
+    groups = [rebuilding, *((key,) for key in keys if key not in rebuilding)]
+    own = next((found for found in cards() if found["name"] == DECONV_MODEL and not found["reason"]), None)
+    total = _pace((), tuple(kinds), "", None, None)
+    for group in filter(None, groups):
+        chosen = own if group == ("deconv",) else card if group == rebuilding else None
+        total += _pace(group, (), chosen["digest"] if chosen else "", chosen, own)
+    return total
+
+
+@st.cache_data(show_spinner=False, max_entries=256)
+def _pace(keys: tuple[str, ...], kinds: tuple[str, ...], digest: str, _card: Any, _deconv_card: Any) -> float:
+    return inspection.pace(
+        keys, kinds, model=model(_card), deconv_model=model(_deconv_card) if keys == ("deconv",) else None
+    )
+
+
+def run_scores(folder: Path) -> tuple[str, MetricComparison]:
+    """What a comparison of metrics has found so far, and a token that changes when more comes; only to be read."""
+    results = folder / "results"
+    files = [results / "scores.parquet"]
+    if not files[0].is_file():
+        files = sorted((results / "parts").glob("*.parquet"))
+    facts = [(file.name, (known := file.stat()).st_mtime_ns, known.st_size) for file in files]
+    token = hashlib.sha256(repr((str(folder), facts)).encode()).hexdigest()[:24]
+    return token, _run_scores(str(folder), token)
+
+
+@st.cache_resource(show_spinner=False, max_entries=6)
+def _run_scores(folder: str, token: str) -> MetricComparison:
+    from deconv_core.comparison import read_result
+
+    return read_result(folder)
+
+
+@st.cache_data(show_spinner=False, max_size="300 MB")
+def run_pair(token: str, row: int, _found: MetricComparison) -> tuple[np.ndarray, np.ndarray, str, str]:
+    """Reference and candidate of a row, as they were scored, with their tokens."""
+    pictures = _found.pair(row)
+    return *pictures, *map(inspection.token, pictures)
+
+
+@st.cache_data(show_spinner=False, max_size="60 MB")
+def run_thumbnail(token: str, row: int, side: int, _found: MetricComparison) -> bytes:
+    """The candidate of a row as a small WebP."""
+    return encode_webp(inspection.reduce_side(_found.pair(row)[1], side), 80)
+
+
+@st.cache_data(show_spinner="Correlating", max_entries=64)
+def run_correlations(token: str, keys: tuple[str, ...], group: str | None, _found: MetricComparison) -> pd.DataFrame:
+    """Correlations between metrics with intervals, over everything or for each value of a column."""
+    from deconv_core.relations import correlations
+
+    return correlations(_found.scored, keys, group=group)
+
+
+@st.cache_data(show_spinner=False, max_entries=64)
+def run_disagreements(token: str, first: str, second: str, kind: str, count: int, _found: MetricComparison):
+    """Pairs of candidates about which two metrics disagree most, best first."""
+    from deconv_core.relations import disagreements
+
+    return disagreements(_found.frame, first, second, kind=kind, count=count)
+
+
+@st.cache_data(show_spinner=False, max_entries=1024)
+def run_reason(token: str, row: int, _found: MetricComparison, _row: Any) -> str:
+    """One line on why two metrics see one pair differently."""
+    from deconv_core.relations import reason
+
+    return reason(_found, _row)
+
+
+@st.cache_data(show_spinner=False, max_entries=16)
+def run_percentiles(token: str, _found: MetricComparison) -> pd.DataFrame:
+    """Percentiles of every score within its comparison, 100 the best."""
+    from deconv_core.percentiles import within
+
+    return within(_found.frame, list(_found.metrics))
+
+
+@st.cache_data(show_spinner=False, max_entries=16)
+def run_spread(token: str, _found: MetricComparison) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Severity curves of the whole set, and how often more damage scored better."""
+    from deconv_core.severity import broken_steps, spread
+
+    return spread(_found.scored, _found.metrics), broken_steps(_found.scored, _found.metrics)
