@@ -180,7 +180,24 @@ def read_scores(
     notes = [*notes, *_bounds_instead(frame, roles)]
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     known = name_of_data_set(path.stem) or name_of_data_set(path.parent.name)
+    frame = _name_kinds(frame, roles, known)
     return HumanScores(frame, roles, known, None, tuple(notes), (), path.parent, digest)
+
+
+def sheet_names(path: str | Path) -> list[str]:
+    """The sheets of an Excel file in their order; none for a table of another kind, or one that cannot be read."""
+    if Path(path).suffix.lower() != ".xlsx":
+        return []
+    import openpyxl
+
+    try:
+        book = openpyxl.load_workbook(path, read_only=True)
+    except Exception:  # reading it tells why
+        return []
+    try:
+        return list(book.sheetnames)
+    finally:
+        book.close()
 
 
 def read_table(path: str | Path, *, sheet: str | None = None) -> tuple[pd.DataFrame, list[str]]:
@@ -558,6 +575,18 @@ def three_parts(name: str) -> tuple[str, str, float] | None:
     if not found:
         return None
     return found["content"].casefold(), found["distortion"].zfill(2), float(found["level"])
+
+
+def _name_kinds(frame: pd.DataFrame, roles: Mapping[str, Role], data_set: str) -> pd.DataFrame:
+    """The kinds of distortion in words, where file names gave their numbers and the data set is known."""
+    from deconv_core.score_layouts import KINDS_IN_NAMES
+
+    kinds = KINDS_IN_NAMES.get(data_set)
+    if kinds is None or "distortion" not in roles or not roles["distortion"].why.startswith("from the names"):
+        return frame
+    words = {f"{number:02d}": name for number, name in enumerate(kinds, 1)}
+    column = roles["distortion"].column
+    return frame.assign(**{column: [words.get(cell, cell) for cell in frame[column]]})
 
 
 def _bounds_instead(frame: pd.DataFrame, roles: Mapping[str, Role]) -> list[str]:

@@ -55,6 +55,8 @@ KADID_DISTORTIONS = (
     *("impulse noise", "multiplicative noise", "denoising", "brighten", "darken", "mean shift", "jitter"),
     *("non-eccentricity patch", "pixelate", "quantisation", "colour block", "high sharpen", "contrast change"),
 )
+# Data sets whose file names tell the number of the kind, as in i01_08_3.bmp.
+KINDS_IN_NAMES = {"TID2008": TID_DISTORTIONS[:17], "TID2013": TID_DISTORTIONS, "KADID-10k": KADID_DISTORTIONS}
 # Folder and word in the file names of CSIQ, by the name in its table.
 _CSIQ_FILES = {
     "noise": ("awgn", "AWGN"),

@@ -13,7 +13,7 @@ import shutil
 import tempfile
 import time
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -68,20 +68,23 @@ class Upload:
     refused: tuple[tuple[str, str], ...]
 
 
-def keep_uploads(files: Iterable[tuple[str, bytes | BinaryIO]], *, limits: UploadLimits | None = None) -> Upload:
+def keep_uploads(
+    files: Iterable[tuple[str, bytes | BinaryIO]], *, limits: UploadLimits | None = None, also: Sequence[str] = ()
+) -> Upload:
     """Write uploaded files to `data/DIGEST/` of the workspace; all of them or, after an error, none.
 
     Args:
         files: (name, content) of pictures and archives of pictures, or of one `.npz` or Parquet file alone. Contents
             are read in pieces and only once.
         limits: See `UploadLimits`.
+        also: Endings of further files to keep, such as `.csv`.
 
     Raises:
         DeconvError: A limit is exceeded, the disk is full, an archive is not to be trusted, or nothing usable came.
     """
     limits = limits or UploadLimits()
     with _incoming() as incoming:
-        keeper = _Keeper(incoming, limits)
+        keeper = _Keeper(incoming, limits, tuple(also))
         for name, content in files:
             keeper.take(name, io.BytesIO(content) if isinstance(content, bytes | bytearray | memoryview) else content)
         if keeper.tables and keeper.num_files > 1:
@@ -173,10 +176,10 @@ def safe_name(name: str) -> str:
 class _Keeper:
     """Takes one upload after another into a folder and counts."""
 
-    def __init__(self, incoming: Path, limits: UploadLimits):
+    def __init__(self, incoming: Path, limits: UploadLimits, also: tuple[str, ...] = ()):
         self.fingerprint, self.refused, self.tables = Fingerprint(), [], []
         self.num_files = self.num_bytes = self._uploaded = 0
-        self._folder, self._limits = incoming, limits
+        self._folder, self._limits, self._also = incoming, limits, also
         self._room = _room(limits.quota_bytes)
         self._files: set[str] = set()
         self._folders: set[str] = set()
@@ -185,12 +188,12 @@ class _Keeper:
         lower = name.lower()
         if is_archive(lower):
             self._unpack(name, content)
-        elif lower.endswith((*EXTENSIONS, *_TABLES)):
-            if lower.endswith(_TABLES):
+        elif lower.endswith((*EXTENSIONS, *_TABLES, *self._also)):
+            if lower.endswith(_TABLES) and not lower.endswith(self._also):
                 self.tables.append(name)
             self._write(safe_name(name), self._pieces(name, content))
         else:
-            expected = ", ".join((*EXTENSIONS, ".zip", ".tar", ".tar.gz", *_TABLES))
+            expected = ", ".join(dict.fromkeys((*EXTENSIONS, ".zip", ".tar", ".tar.gz", *_TABLES, *self._also)))
             self.refused.append((name, f"{shown(name)} is of no known kind; expected {expected}."))
 
     def _pieces(self, name: str, content: BinaryIO) -> Iterator[bytes]:
