@@ -420,6 +420,55 @@ def axis_title(key: str, *, metrics: Mapping[str, Any] | None = None) -> str:
     return f"{label}{f' ({unit})' if unit else ''}, {'higher' if higher else 'lower'} is better"
 
 
+def threshold_histogram(
+    edges: np.ndarray, counts: np.ndarray, *, threshold: float, flags_when: str, title: str
+) -> go.Figure:
+    """How often each value occurs, with a threshold: what lies on its flagged side has another colour.
+
+    Args:
+        edges: Limits of the bins, shape (K + 1,), rising.
+        counts: Images in each bin, shape (K,).
+        threshold: Where the line stands.
+        flags_when: `above` or `below`: the side that is flagged.
+        title: Name of the value, with its unit.
+
+    Returns:
+        The figure. A bin that the threshold divides is drawn in two parts of one height.
+
+    Raises:
+        DeconvError: Bins and limits do not fit, or the side is another word.
+    """
+    import plotly.graph_objects as go
+
+    edges, counts = np.asarray(edges, float), np.asarray(counts, float)
+    if edges.ndim != 1 or counts.shape != (edges.size - 1,):
+        raise DeconvError(f"A histogram needs one limit more than bins; got {edges.shape} limits and {counts.shape}.")
+    if flags_when not in ("above", "below"):
+        raise DeconvError(f"A threshold flags above or below; got '{flags_when}'.")
+    figure = go.Figure()
+    sides = (("passes", COLOURS[0], flags_when == "below"), ("flagged", COLOURS[5], flags_when == "above"))
+    for name, colour, is_above in sides:
+        left = np.maximum(edges[:-1], threshold) if is_above else edges[:-1]
+        right = edges[1:] if is_above else np.minimum(edges[1:], threshold)
+        shown = (right > left) & (counts > 0)
+        figure.add_trace(
+            go.Bar(
+                x=(left + right)[shown] / 2,
+                width=(right - left)[shown],
+                y=counts[shown],
+                name=name,
+                marker={"color": colour, "line": {"width": 0}},
+                customdata=np.stack([edges[:-1], edges[1:]], 1)[shown],
+                hovertemplate="%{customdata[0]:.4g} to %{customdata[1]:.4g}: %{y:,} images<extra></extra>",
+            )
+        )
+    figure.add_vline(x=threshold, line={"color": _NEUTRAL, "width": 2, "dash": "dash"})
+    figure.update_xaxes(title=title, range=[float(edges[0]), float(edges[-1])])
+    figure.update_yaxes(title="images", rangemode="tozero")
+    figure.update_layout(bargap=0, barmode="overlay")
+    return _finish(figure, height=280)
+
+
 # Spectra
 
 

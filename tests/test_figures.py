@@ -333,3 +333,34 @@ def test_curves_that_are_not_there_are_refused():
         figures.training_curves({}, "beauty")
     with pytest.raises(DeconvError, match="needs the columns epoch, patches_per_second"):
         figures.training_curves({"x": history(2, 1.0)}, "patches_per_second")
+
+
+# A threshold in a histogram
+
+
+@pytest.mark.parametrize(
+    ("flags_when", "flagged", "passes"), [("above", [2.5, 3.5], [0.5, 1.5]), ("below", [0.5, 1.5], [2.5, 3.5])]
+)
+def test_threshold_histogram_colours_the_flagged_side(flags_when, flagged, passes):
+    figure = figures.threshold_histogram(
+        [0, 1, 2, 3, 4], [5, 6, 7, 8], threshold=2, flags_when=flags_when, title="Blur (px)"
+    )
+    bars = {trace.name: trace for trace in figure.data}
+    assert list(bars["flagged"].x) == flagged
+    assert list(bars["passes"].x) == passes
+    assert figure.layout.shapes[0].x0 == 2
+    assert figure.layout.xaxis.title.text == "Blur (px)"
+
+
+def test_threshold_histogram_divides_the_bin_in_which_the_threshold_lies():
+    figure = figures.threshold_histogram([0, 4], [9], threshold=1, flags_when="above", title="x")
+    passes, flagged = figure.data
+    assert (passes.x[0], passes.width[0], passes.y[0]) == (0.5, 1, 9)
+    assert (flagged.x[0], flagged.width[0], flagged.y[0]) == (2.5, 3, 9)
+
+
+def test_threshold_histogram_refuses_bins_that_do_not_fit():
+    with pytest.raises(DeconvError, match="one limit more than bins"):
+        figures.threshold_histogram([0, 1], [1, 2], threshold=0, flags_when="above", title="x")
+    with pytest.raises(DeconvError, match="above or below; got 'set'"):
+        figures.threshold_histogram([0, 1], [1], threshold=0, flags_when="set", title="x")
