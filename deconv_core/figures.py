@@ -870,6 +870,140 @@ def _escaped(text: str) -> str:
     return html.escape(" ".join(str(text).split())[:60]).replace("%{", "% {")
 
 
+# Metrics and people
+
+_MOST_DRAWN_POINTS = 3000  # beyond it the browser draws points as one picture
+
+
+def opinion_scatter(
+    frame: pd.DataFrame,
+    metric: str,
+    scores: str,
+    *,
+    curve: tuple[np.ndarray, np.ndarray] | None = None,
+    names: Sequence[str] | None = None,
+    group: str | None = None,
+    highlight: str | None = None,
+    scores_title: str = "human score",
+    metrics: Mapping[str, Any] | None = None,
+) -> go.Figure:
+    """Human scores against a metric, one point per picture, with the curve that was fitted.
+
+    Args:
+        frame: One row per picture with the columns `metric` and `scores`; rows that lack either are left out.
+        metric: Key or column of the horizontal axis.
+        scores: Column of the vertical axis.
+        curve: Metric values and the human scores expected for them.
+        names: What a point is called when pointed at, one per row of `frame`.
+        group: Column that `highlight` is a value of.
+        highlight: Group whose points stand out.
+        scores_title: Title of the vertical axis.
+        metrics: As in `severity_curves`.
+
+    Returns:
+        The figure; `customdata` of a point is the position of its row.
+
+    Raises:
+        DeconvError: A column is missing.
+    """
+    import plotly.graph_objects as go
+
+    _check_columns(frame, (metric, scores, *([group] if group else [])), "A plot of human scores")
+    table = _metrics(metrics)
+    x, y = frame[metric].to_numpy(float), frame[scores].to_numpy(float)
+    drawn = np.isfinite(x) & np.isfinite(y)
+    stands_out = drawn & (frame[group].astype(str) == highlight).to_numpy() if group and highlight else drawn & False
+    label = _escaped(_facts(metric, table)[0])
+    kind = go.Scattergl if drawn.sum() > _MOST_DRAWN_POINTS else go.Scatter
+    figure = go.Figure()
+    parts = [(drawn & ~stands_out, "pictures", 0), (stands_out, highlight or "", 5)]
+    for inside, name, number in parts:
+        places = np.flatnonzero(inside)
+        if not places.size:
+            continue
+        told = [_escaped(names[place]) for place in places] if names is not None else [""] * len(places)
+        dimmed = bool(stands_out.any()) and number == 0
+        figure.add_trace(
+            kind(
+                x=x[places],
+                y=y[places],
+                name=_escaped(name),
+                mode="markers",
+                marker={
+                    "color": _NEUTRAL if dimmed else COLOURS[number],
+                    "symbol": SYMBOLS[0 if number == 0 else 2],
+                    "size": 7 if number == 0 else 9,
+                    "opacity": 0.35 if dimmed else 0.65,
+                },
+                customdata=places[:, None],
+                text=told,
+                hovertemplate=f"%{{text}}<br>{label}: %{{x:.4g}}<br>human score: %{{y:.4g}}<extra></extra>",
+            )
+        )
+    if curve is not None:
+        figure.add_trace(
+            go.Scatter(
+                x=curve[0],
+                y=curve[1],
+                name="fitted curve",
+                mode="lines",
+                line={"color": COLOURS[1], "width": 3},
+                hovertemplate=f"expected at {label} %{{x:.4g}}: %{{y:.4g}}<extra></extra>",
+            )
+        )
+    figure.update_xaxes(title=_escaped(axis_title(metric, metrics=table)) if metric in table else label)
+    figure.update_yaxes(title=_escaped(scores_title))
+    figure.update_layout(hovermode="closest")
+    return _finish(figure, height=440)
+
+
+def agreement_intervals(table: pd.DataFrame, *, metrics: Mapping[str, Any] | None = None) -> go.Figure:
+    """How well each metric agrees with people: a point for its SRCC and a line for the 95 % interval, best on top.
+
+    Args:
+        table: One row per metric: columns `metric`, `srcc`, `srcc_low`, `srcc_high` (NaN for no interval).
+        metrics: As in `severity_curves`.
+
+    Raises:
+        DeconvError: A column is missing.
+    """
+    import plotly.graph_objects as go
+
+    _check_columns(table, ("metric", "srcc", "srcc_low", "srcc_high"), "A plot of agreement")
+    known = _metrics(metrics)
+    rows = table.dropna(subset=["srcc"]).sort_values("srcc", kind="stable")
+    values, low, high = (rows[name].to_numpy(float) for name in ("srcc", "srcc_low", "srcc_high"))
+    spans = ["" if math.isnan(a) else f", 95 % interval {a:.3f} to {b:.3f}" for a, b in zip(low, high, strict=True)]
+    figure = go.Figure(
+        go.Scatter(
+            x=values,
+            y=[_escaped(_facts(key, known)[0]) for key in rows["metric"]],
+            mode="markers",
+            marker={"color": COLOURS[0], "size": 10},
+            error_x={
+                "type": "data",
+                "symmetric": False,
+                "array": np.nan_to_num(high - values),
+                "arrayminus": np.nan_to_num(values - low),
+                "color": COLOURS[0],
+                "thickness": 2,
+            },
+            text=spans,
+            hovertemplate="%{y}: SRCC %{x:.3f}%{text}<extra></extra>",
+        )
+    )
+    figure.update_xaxes(title="SRCC with the human scores, higher is better", range=_span_with_room(values, low, high))
+    figure.update_yaxes(type="category")
+    figure.update_layout(hovermode="closest", showlegend=False)
+    return _finish(figure, height=120 + 30 * len(rows))
+
+
+def _span_with_room(*columns: np.ndarray) -> list[float]:
+    """0 to 1, or what the values need below it."""
+    lowest = np.nanmin([np.nanmin(np.append(column, 0.0)) for column in columns])
+    return [min(0.0, float(lowest) - 0.05), 1.0]
+
+
 # Around all figures
 
 

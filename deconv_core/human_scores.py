@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 TABLE_ENDINGS = (".csv", ".tsv", ".txt", ".xlsx", ".parquet")
 ROLES = ("candidate", "reference", "mos", "std", "distortion", "level", "content", "low", "high")
+NO_COLUMN = "-"
 _LARGEST_BYTES = 200 * 2**20
 _LARGEST_UNPACKED_BYTES = 2**30
 _MISSING = {"", "na", "n/a", "#n/a", "nan", "null", "none", "-", "--", "?", "."}
@@ -158,7 +159,8 @@ def read_scores(
     Args:
         source: CSV, TSV, text, Excel (.xlsx) or Parquet file; or a folder (see `score_layouts.LAYOUTS`).
         sheet: Sheet of an Excel file; the first that holds a table without it.
-        columns: Role -> column, to overrule what would be guessed; spelling counts by letters and digits only.
+        columns: Role -> column, to overrule what would be guessed; spelling counts by letters and digits only. "-" says
+            that no column plays the role.
 
     Raises:
         DeconvError: Nothing is there, it cannot be read, a role or column is unknown, or a folder has no known layout.
@@ -167,21 +169,28 @@ def read_scores(
     wanted = {role: name for role, name in (columns or {}).items() if name}
     if unknown := sorted(set(wanted) - set(ROLES)):
         raise DeconvError(f"columns got the role {', '.join(unknown)}; choose among {', '.join(ROLES)}.")
+    denied = [role for role in wanted if wanted[role] == NO_COLUMN]
+    wanted = {role: name for role, name in wanted.items() if role not in denied}
     if path.is_dir():
         from deconv_core.score_layouts import read_layout
 
         found = read_layout(path)
         told = {role: Role(resolve_column(found.frame, name), "as told") for role, name in wanted.items()}
-        return replace(found, roles=found.roles | told)
+        return replace(found, roles=_without(found.roles | told, denied))
     from deconv_core.published import name_of_data_set
 
     frame, notes = read_table(path, sheet=sheet)
     frame, roles = _derive(frame, guess_roles(frame, wanted))
+    roles = _without(roles, denied)
     notes = [*notes, *_bounds_instead(frame, roles)]
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     known = name_of_data_set(path.stem) or name_of_data_set(path.parent.name)
     frame = _name_kinds(frame, roles, known)
     return HumanScores(frame, roles, known, None, tuple(notes), (), path.parent, digest)
+
+
+def _without(roles: Mapping[str, Role], denied: Sequence[str]) -> dict[str, Role]:
+    return {role: told for role, told in roles.items() if role not in denied}
 
 
 def sheet_names(path: str | Path) -> list[str]:

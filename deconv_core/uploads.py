@@ -77,7 +77,7 @@ def keep_uploads(
         files: (name, content) of pictures and archives of pictures, or of one `.npz` or Parquet file alone. Contents
             are read in pieces and only once.
         limits: See `UploadLimits`.
-        also: Endings of further files to keep, such as `.csv`.
+        also: Endings of further files to keep, such as `.csv`, from archives too.
 
     Raises:
         DeconvError: A limit is exceeded, the disk is full, an archive is not to be trusted, or nothing usable came.
@@ -220,7 +220,7 @@ class _Keeper:
         self._copy(packed, self._pieces(name, content))
         self._room = room  # the archive itself does not stay
         try:
-            for member in list_members(packed, wanted=_is_picture, limits=self._limits.archive):
+            for member in list_members(packed, wanted=self._is_wanted, limits=self._limits.archive):
                 try:
                     data = member.read()
                 except ImageError as error:
@@ -233,6 +233,9 @@ class _Keeper:
             raise DeconvError(str(error).replace(packed.name, shown(name))) from error
         finally:
             packed.unlink(missing_ok=True)
+
+    def _is_wanted(self, name: str) -> bool:
+        return name.lower().endswith((*EXTENSIONS, *self._also))
 
     def _write(self, name: str, pieces: Iterable[bytes]) -> None:
         head, slash, last = name.rpartition("/")
@@ -273,10 +276,6 @@ class _Keeper:
                 f"The upload could not be written ({error.strerror}); make room on the disk of the workspace."
             ) from error
         return size, digest.hexdigest()
-
-
-def _is_picture(name: str) -> bool:
-    return name.lower().endswith(EXTENSIONS)
 
 
 def _room(quota: int) -> int:
