@@ -493,6 +493,76 @@ def resample(
     return Resamples(ranks, tau, linear)
 
 
+def resample_pairs(
+    metrics: Mapping[str, np.ndarray], contents: np.ndarray, *, resamples: int = 200, seed: int = 0
+) -> dict[str, np.ndarray]:
+    """`resample` for every metric against every other at once, from the same draws.
+
+    Args:
+        metrics: As for `resample`, M of them.
+        contents: As for `resample`.
+        resamples: How many.
+        seed: Decides the draws.
+
+    Returns:
+        "srcc", "krcc" and "plcc" -> float64 (resamples, M, M), symmetric, in the order of `metrics`; NaN where a
+        resample has a single value. Too many rows for tau-b: all NaN.
+    """
+    from scipy.stats import rankdata
+
+    _, content = np.unique(np.asarray(contents), return_inverse=True)
+    number = int(content.max()) + 1
+    order = np.argsort(content, kind="stable")
+    content = content[order]
+    columns = {name: np.asarray(values, np.float64)[order] for name, values in metrics.items()}
+    counts = _draws(number, resamples, seed)
+    rows, width = content.size, len(columns)
+    places = [_places(column) for column in columns.values()]
+    products = np.empty((resamples, width, width))
+    block = max(1, _BLOCK // rows)
+    for start in range(0, resamples, block):
+        weights = counts[start : start + block].take(content, axis=1)
+        ranks = np.stack([_weighted_ranks(weights, place) for place in places], axis=1)
+        means = np.einsum("bmn,bn->bm", ranks, weights) / weights.sum(axis=1)[:, None]
+        ranks -= means[..., None]
+        products[start : start + block] = (ranks * weights[:, None]) @ ranks.transpose(0, 2, 1)
+    starts = np.flatnonzero(np.diff(content, prepend=-1))
+    found = {"srcc": _correlation_matrices(products, rows**3 * 1e-12)}
+
+    values = np.stack([finite(column, name)[0] for name, column in columns.items()])
+    bad = ~np.isfinite(values).all(axis=1)
+    values = np.stack([np.zeros(rows) if unfit else _standard(row) for row, unfit in zip(values, bad, strict=True)])
+    ends = np.append(starts[1:], rows)
+    parts = [values[:, begin:end] for begin, end in zip(starts, ends, strict=True)]
+    sums = counts @ np.stack([part.sum(axis=1) for part in parts])
+    squares = np.einsum("bc,cmk->bmk", counts, np.stack([part @ part.T for part in parts]), optimize=True)
+    total = (counts @ (ends - starts))[:, None, None]
+    found["plcc"] = _correlation_matrices(squares - sums[:, :, None] * sums[:, None, :] / total, rows * 1e-12)
+
+    signs = np.zeros((resamples, width, width))
+    if rows <= _MOST_ROWS_FOR_PAIRS and number <= _MOST_CONTENTS_FOR_PAIRS:
+        dense = np.stack([rankdata(column, method="dense").astype(np.int32) for column in columns.values()])
+        for place, (begin, end) in enumerate(zip(starts, ends, strict=True)):
+            # Sums of at most a few million ones and minus ones: float32 holds them exactly.
+            ordered = np.sign(dense[:, begin:end, None] - dense[:, None, :]).astype(np.float32)
+            against = np.stack(
+                [
+                    (part := ordered[:, :, first:last].reshape(width, -1)) @ part.T
+                    for first, last in zip(starts, ends, strict=True)
+                ]
+            )
+            drawn = (counts @ against.reshape(number, -1).astype(np.float64)).reshape(resamples, width, width)
+            signs += counts[:, place, None, None] * drawn
+    found["krcc"] = _correlation_matrices(signs, 0.5)
+    return found
+
+
+def _correlation_matrices(products: np.ndarray, nothing: float) -> np.ndarray:
+    """Inner products of M columns (B, M, M) divided by their lengths."""
+    lengths = np.einsum("bmm->bm", products)
+    return _ratio(products, lengths[:, :, None], lengths[:, None, :], nothing)
+
+
 def interval(values: np.ndarray, confidence: float = _CONFIDENCE) -> tuple[float, float]:
     """Percentile interval of resampled values; NaN where fewer than half of the resamples gave a value."""
     known = values[np.isfinite(values)]
