@@ -153,9 +153,9 @@ def _apply(
         if not isinstance(number, int) or number <= kept["applied"]:
             continue
         kept["applied"] = number
-        image = event.get("image")
-        if event.get("act") == "decide" and image in names and event.get("value") in values:
-            decide(image, event["value"])
+        image, value = str(event.get("image")), str(event.get("value"))
+        if event.get("act") == "decide" and image in names and value in values:
+            decide(image, value)
         if event.get("act") == "undo":
             undone = undo()
             kept["place"] = queue.index(undone) if undone in names else kept["place"]
