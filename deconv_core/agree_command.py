@@ -464,14 +464,14 @@ def _check_pictures(table: HumanScores, pictures: Pictures, keys: Sequence[str])
         first = pictures.problems[0].reason if pictures.problems else "The table is empty."
         raise DeconvError(
             f"{', '.join(keys)} must be computed from pictures, and none of {len(pictures.candidates)} was found "
-            f"({first}). Name their folder with --images."
+            f"({first}). Name the folder that holds them (--images)."
         )
     lacking = [key for key in keys if METRICS[key].needs_reference]
     paired = sum(None not in pair for pair in zip(pictures.candidates, pictures.references, strict=True))
     if lacking and not paired:
         raise DeconvError(
-            f"{', '.join(lacking)} need references, and no row has one. Name the column with --column reference=NAME, "
-            "or their folder with --references."
+            f"{', '.join(lacking)} need references, and no row has one. Name the column (--column reference=NAME) "
+            "or their folder (--references)."
         )
 
 

@@ -26,7 +26,10 @@ from deconv_core.sources import NAMES
 if TYPE_CHECKING:
     import pandas as pd
 
+    from deconv_core.agree_command import Plan
+    from deconv_core.agree_result import AgreeResult
     from deconv_core.comparison import Comparison as MetricComparison
+    from deconv_core.human_scores import HumanScores
     from deconv_core.model_comparison import Comparison
     from deconv_core.sources import Survey
     from deconv_core.training import Estimate, TrainSettings
@@ -505,9 +508,63 @@ def run_percentiles(token: str, _found: MetricComparison) -> pd.DataFrame:
     return within(_found.frame, list(_found.metrics))
 
 
+@st.cache_data(show_spinner=False, max_entries=32)
+def quick_laws(keys: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    """The sanity laws of metrics that need no model, tried on four small photographs in six steps."""
+    from deconv_core.metrics.laws import check_many
+    from deconv_core.samples import photographs
+
+    if not keys:
+        return {}
+    return {key: found.as_json() for key, found in check_many(keys, photographs=photographs(4, 176), steps=6).items()}
+
+
 @st.cache_data(show_spinner=False, max_entries=16)
 def run_spread(token: str, _found: MetricComparison) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Severity curves of the whole set, and how often more damage scored better."""
     from deconv_core.severity import broken_steps, spread
 
     return spread(_found.scored, _found.metrics), broken_steps(_found.scored, _found.metrics)
+
+
+# Human scores
+
+
+@st.cache_data(show_spinner="Reading the table", max_entries=16)
+def human_scores(place: str, stamp: str, sheet: str | None, columns: tuple[tuple[str, str], ...]) -> HumanScores:
+    """A table of human scores, understood; `stamp` changes with the file."""
+    from deconv_core.human_scores import read_scores
+
+    return read_scores(place, sheet=sheet, columns=dict(columns))
+
+
+@st.cache_data(show_spinner="Looking for the pictures", max_entries=16)
+def agree_plan(place: str, stamp: str, request: tuple[tuple[str, Any], ...]) -> Plan:
+    """What would be compared, with its pictures found."""
+    from deconv_core.agree_command import prepare
+
+    options = dict(request)
+    options["columns"] = dict(options["columns"])
+    return prepare(place, **options)
+
+
+def agree_result(folder: Path) -> AgreeResult | None:
+    """The result of a comparison with human scores; None while there is none."""
+    try:
+        stamp = (folder / "results" / "curves.json").stat().st_mtime_ns
+    except OSError:
+        return None
+    return _agree_result(str(folder), stamp)
+
+
+@st.cache_data(show_spinner="Reading the result", max_entries=8)
+def _agree_result(folder: str, stamp: int) -> AgreeResult | None:
+    from deconv_core.agree_result import read_result
+
+    return read_result(folder)
+
+
+@st.cache_data(show_spinner=False, max_size="200 MB")
+def file_png(path: str, stamp: int, max_pixels: int) -> bytes:
+    """A picture file for the browser, reduced where it is large."""
+    return encode_png(inspection.reduce(read_image(Path(path)).pixels, max_pixels))

@@ -91,8 +91,14 @@ WORDS = {
 }
 
 
-def start_job(kind: str, arguments: Sequence[str], *, name: str) -> None:
+def start_job(kind: str, arguments: Sequence[str], *, name: str, quick: bool = False) -> None:
     """Start a job and turn the page to it.
+
+    Args:
+        kind: A key of WORDS.
+        arguments: What follows the command.
+        name: What the visitor calls it.
+        quick: It takes seconds, so it need not wait until others have ended.
 
     Raises:
         JobError: Too many wait already, or it cannot be started.
@@ -100,7 +106,8 @@ def start_job(kind: str, arguments: Sequence[str], *, name: str) -> None:
     waiting = sum(job.active for job in jobs.list_jobs())
     if waiting >= MAX_WAITING:
         raise JobError(f"{waiting} runs are at work or waiting, at most {MAX_WAITING} may; stop one of them first.")
-    folder = jobs.start(kind, [*arguments, "--wait-turn", "--low-priority"], name=name)
+    patience = [] if quick else ["--wait-turn", "--low-priority"]
+    folder = jobs.start(kind, [*arguments, *patience], name=name)
     st.query_params[_QUERY] = folder.name
     st.rerun()
 

@@ -1,0 +1,269 @@
+"""What a comparison with human scores has found: advice, tables, the scatter with its curve, downloads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from deconv_core import agree_result
+from deconv_core.agree_result import AgreeResult, metric_label
+from deconv_core.errors import ImageError
+from deconv_core.figures import agreement_intervals, opinion_scatter, plot_config
+from deconv_core.jobs import JobState
+from pages.ui import cached
+from pages.ui.inputs import plain
+from pages.ui.viewer import Shot, viewer
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PARTS = {
+    "scatter": "Scores and metrics",
+    "groups": "By kind",
+    "held_out": "New contents",
+    "published": "Published",
+    "problems": "What took no part",
+}
+_ALL = "(all)"
+_LISTED = 500
+_THREE = st.column_config.NumberColumn(format="%.3f")
+_HEADINGS: dict[str, Any] = {
+    "SRCC": st.column_config.NumberColumn(format="%.3f", help="Spearman: does the order agree? 1 is the best."),
+    "KRCC": st.column_config.NumberColumn(format="%.3f", help="Kendall: how many more pairs are ordered alike?"),
+    "PLCC raw": st.column_config.NumberColumn(format="%.3f", help="Pearson: do the numbers lie on a line?"),
+    "PLCC, 4 parameters": st.column_config.NumberColumn(
+        format="%.3f", help="After a logistic curve with 4 parameters was fitted, or the line where it is no help."
+    ),
+    "PLCC, 5 parameters": st.column_config.NumberColumn(
+        format="%.3f", help="After the curve of Sheikh, Sabir and Bovik with 5 parameters."
+    ),
+    "RMSE": st.column_config.NumberColumn(
+        format="%.4g", help="Root mean squared distance from the curve, in units of the human scores. Lower is better."
+    ),
+    "Outlier ratio": st.column_config.NumberColumn(
+        format="%.3f",
+        help="Share of pictures further from the curve than twice the standard deviation of their score (of all "
+        "distances, where the table gives none). Lower is better.",
+    ),
+    "Milliseconds per picture": st.column_config.NumberColumn(format="%.3g", help="Measured here."),
+    "Difference of SRCC": st.column_config.NumberColumn(format="%+.3f"),
+    "p": st.column_config.NumberColumn(
+        format="%.3g", help="Of no difference: paired bootstrap over contents, two-sided, not corrected for the number."
+    ),
+    "RMSE, all contents": st.column_config.NumberColumn(format="%.4g"),
+    "RMSE, contents not seen": st.column_config.NumberColumn(format="%.4g"),
+}
+
+
+def show_agreement(name: str, job: JobState) -> None:
+    """The result of a run that has ended; nothing to show is said."""
+    found = cached.agree_result(job.folder)
+    if found is None:
+        st.caption("There is no result: the run ended before it had one.")
+        return
+    st.subheader(plain(found.advice), anchor=False)
+    st.markdown(plain(found.direction_words()))
+    for sentence in (found.settings.get("contaminated") or {}).values():
+        st.markdown(f":material/warning: {plain(sentence)}")
+    _show_overview(found)
+    part = st.segmented_control(
+        "Look at", [key for key in PARTS if _has(found, key)], format_func=PARTS.get, default="scatter", required=True,
+        key=f"{name}_people_part", label_visibility="collapsed",
+    )  # fmt: skip
+    if part == "scatter":
+        st.fragment(_show_scatter)(name, found)
+    elif part == "groups":
+        _show_groups(found)
+    elif part == "held_out":
+        _show_held_out(found)
+    elif part == "published":
+        _show_published(found)
+    elif part == "problems":
+        _show_problems(found)
+    _show_downloads(name, job, found)
+
+
+def _has(found: AgreeResult, part: str) -> bool:
+    return {
+        "scatter": True,
+        "groups": bool(found.groups),
+        "held_out": bool(len(found.held_out)),
+        "published": bool(len(found.published)),
+        "problems": bool(len(found.problems)) or bool(found.settings.get("notes")),
+    }[part]
+
+
+def _show_overview(found: AgreeResult) -> None:
+    st.plotly_chart(agreement_intervals(found.overall()), config=plot_config("agreement"), key="people_agreement_plot")
+    count = int(found.overall()["count"].max())
+    settings = found.settings
+    contents = int(found.overall()["contents"].max())
+    drawn = f"{contents:,} contents" if settings.get("content") else f"{count:,} single pictures"
+    intervals = (
+        f"Lines are 95 % intervals: {settings['resamples']:,} times, {drawn} were drawn again."
+        if settings.get("resamples")
+        else "No intervals were asked for."
+    )
+    st.caption(
+        f"SRCC asks whether a metric puts the pictures in the order in which people put them: 1 is the same order, 0 "
+        f"none. {count:,} pictures. {intervals}"
+    )
+    _table(agree_result.metrics_table(found), "How well each metric agrees with people")
+    rivals = agree_result.rivals_table(found)
+    if len(rivals):
+        _table(rivals, "Differences, and whether they are more than chance")
+
+
+def _table(frame: pd.DataFrame, title: str) -> None:
+    st.markdown(f"**{title}**")
+    first = next(iter(frame.columns), "")
+    numbers = {column: _THREE for column in frame.columns if frame[column].dtype.kind == "f"}
+    fixed = {first: st.column_config.TextColumn(pinned=True)}
+    st.dataframe(
+        frame,
+        hide_index=True,
+        height="content" if len(frame) < 14 else 480,
+        column_config={**numbers, **{key: row for key, row in _HEADINGS.items() if key in frame}, **fixed},
+    )
+
+
+def _show_scatter(name: str, found: AgreeResult) -> None:
+    group = found.settings.get("group")
+    with st.container(horizontal=True):
+        metric = st.selectbox("Metric", found.metrics, format_func=metric_label, key=f"{name}_people_metric", width=280)
+        marked = _ALL
+        if found.groups:
+            marked = st.selectbox("Kind", [_ALL, *found.groups], key=f"{name}_people_marked", width=280)
+    part = "all" if marked == _ALL else marked
+    fit = found.fits.get((metric, part))
+    names = _names(found)
+    better = (found.settings.get("direction") or {}).get("higher_is_better")
+    direction = "" if better is None else f", {'higher' if better else 'lower'} is better"
+    event = st.plotly_chart(
+        opinion_scatter(
+            found.rows,
+            metric,
+            found.scores,
+            curve=fit.curve() if fit else None,
+            names=names,
+            group=group,
+            highlight=None if marked == _ALL else marked,
+            scores_title=f"{found.scores} (human score{direction})",
+        ),
+        config=plot_config(f"{metric}_against_people"),
+        key=f"{name}_people_scatter_{metric}_{found.groups.index(marked) if marked != _ALL else ''}",
+        on_select="rerun",
+        selection_mode="points",
+    )
+    st.caption(plain(_curve_words(found, metric, part)))
+    points = event.selection.points if event else []
+    places = [int(point["customdata"][0]) for point in points if point.get("customdata")]
+    if not places:
+        words = "Press a point to see its picture." if found.pictures is not None else "Press a point to see its row."
+        st.caption(words)
+        return
+    _show_row(name, found, places[0], names)
+
+
+def _curve_words(found: AgreeResult, metric: str, group: str) -> str:
+    fit = found.fits.get((metric, group))
+    if fit is None:
+        return "Too few pictures for a curve."
+    kind = {"logistic4": "logistic with 4 parameters", "logistic5": "logistic with 5 parameters", "linear": "line"}
+    row = found.table[(found.table["metric"] == metric) & (found.table["group"] == group)].iloc[0]
+    return (
+        f"SRCC {row['srcc']:.3f}, PLCC {fit.plcc:.3f} along the curve ({kind[fit.kind]}); a picture lies "
+        f"{fit.rmse:.3g} from it (root mean square, in units of the human scores). {fit.reason}"
+    )
+
+
+def _names(found: AgreeResult) -> list[str]:
+    told = (found.settings.get("columns") or {}).get("candidate")
+    if told and told["column"] in found.rows:
+        return [str(cell) for cell in found.rows[told["column"]]]
+    return [f"row {number}" for number in range(1, len(found.rows) + 1)]
+
+
+def _show_row(name: str, found: AgreeResult, place: int, names: list[str]) -> None:
+    """The picture of a point, or at least its row."""
+    row = found.rows.iloc[place]
+    values = [f"{metric_label(key)} {row[key]:.4g}" for key in found.metrics if row[key] == row[key]]
+    st.markdown(f"**{plain(names[place])}**: human score {row[found.scores]:.4g}; {plain(', '.join(values))}.")
+    reference, candidate = found.picture(place)
+    if candidate is None:
+        if found.pictures is not None:
+            st.caption("Its picture is not where it was.")
+        return
+    shots = []
+    try:
+        if reference is not None:
+            shots.append(Shot("reference", "Reference", _png(reference)))
+        shots.append(Shot("judged", "Image to judge", _png(candidate), caption=names[place]))
+    except ImageError as error:
+        st.caption(plain(error))
+        return
+    viewer(shots, key=f"{name}_people_viewer", height=420)
+
+
+def _png(path: Path) -> bytes:
+    return cached.file_png(str(path), path.stat().st_mtime_ns, cached.VIEW_PIXELS)
+
+
+def _show_groups(found: AgreeResult) -> None:
+    frame = agree_result.groups_table(found)
+    _table(frame, f"SRCC within each {plain(found.settings.get('group') or 'group')}")
+    st.caption(
+        "Within one kind of damage metrics agree more easily; a metric that is good within every kind and poor over "
+        "all of them rates kinds of damage differently from people. Intervals are in agreement.csv."
+    )
+
+
+def _show_held_out(found: AgreeResult) -> None:
+    _table(agree_result.held_out_table(found), "On contents that the curve has not seen")
+    st.caption(
+        "The curve is fitted without some contents and asked about these, until each was asked once. A PLCC that falls "
+        "far below the first column means that the curve knows these pictures rather than people."
+    )
+
+
+def _show_published(found: AgreeResult) -> None:
+    _table(agree_result.published_table(found), f"Published for {plain(found.settings.get('data_set', ''))}")
+    st.caption(
+        "Published numbers differ because settings differ (window, colour, size); none is chosen here. A metric that "
+        "was trained on human scores has seen what people say, sometimes about these very pictures."
+    )
+
+
+def _show_problems(found: AgreeResult) -> None:
+    notes = found.settings.get("notes") or []
+    if notes:
+        st.markdown("\n".join(f"- {plain(note)}" for note in notes))
+    if len(found.problems):
+        shown = found.problems.head(_LISTED)
+        shown = shown.rename(
+            columns={"candidate": "Image to judge", "reference": "Reference", "status": "What", "reason": "Why"}
+        )
+        _table(shown, f"{len(found.problems):,} rows and files")
+        if len(found.problems) > len(shown):
+            st.caption(f"The first {len(shown)}; all of them are in problems.csv.")
+
+
+def _show_downloads(name: str, job: JobState, found: AgreeResult) -> None:
+    st.markdown("**Take it with you**")
+    results = found.folder / "results"
+    with st.container(horizontal=True):
+        for file, label in (
+            ("report.html", "Report (HTML)"),
+            ("agreement.csv", "Agreement (CSV)"),
+            ("agreement.parquet", "Agreement (Parquet)"),
+            ("significance.csv", "Differences (CSV)"),
+            ("rows.parquet", "Every picture (Parquet)"),
+        ):
+            if (results / file).is_file():
+                st.download_button(
+                    label, (results / file).read_bytes(), f"{job.folder.name}_{file}",
+                    key=f"{name}_people_save_{file}", on_click="ignore", icon=":material/download:",
+                )  # fmt: skip
+    st.caption("The report is one file that works without a network. The address of this page is a link to this run.")
