@@ -1,11 +1,11 @@
-"""Where this installation keeps what it makes: imported models, job folders, fetched data."""
+"""Where this installation keeps what it makes: imported models, job folders, fetched data, calibrated metrics."""
 
 import os
 from pathlib import Path
 
 from deconv_core.errors import DeconvError
 
-FOLDERS = ("models", "jobs", "data")
+FOLDERS = ("models", "jobs", "data", "metrics")
 
 
 def workspace() -> Path:
@@ -15,7 +15,7 @@ def workspace() -> Path:
 
 
 def folder(name: str) -> Path:
-    """One of the workspace's folders (`models`, `jobs`, `data`), made if it is missing.
+    """One of the workspace's folders (`models`, `jobs`, `data`, `metrics`), made if it is missing.
 
     Raises:
         DeconvError: Another name, or a place that cannot be written.
