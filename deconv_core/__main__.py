@@ -13,6 +13,7 @@ import click
 
 from deconv_core import __version__
 from deconv_core.commands.agree import agree
+from deconv_core.commands.audit import audit
 from deconv_core.commands.compare import compare
 from deconv_core.commands.degrade import degrade
 from deconv_core.commands.models import models
@@ -71,7 +72,7 @@ def main() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
-for command in (score, degrade, models, train, compare, agree):
+for command in (score, degrade, models, train, compare, agree, audit):
     main.add_command(command)
 
 

@@ -1,0 +1,138 @@
+"""Measurements kept from one audit to the next, by content and recipe, in one SQLite file of the workspace.
+
+Two tables: `files` tells the digest of a file by its place, size and time of change, so that an unchanged file need not
+even be read; `rows` holds what was measured on a content by a recipe (what is measured, its version, the model). A file
+changed within two seconds of being measured is not trusted by its time alone, since clocks of disks are coarse.
+The cache only ever saves time: where it cannot be opened or is damaged, everything is measured again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import struct
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+_SETTLED_NS = 2_000_000_000
+_AT_ONCE = 500
+_TEXTS = ("status", "reason", "format", "mode", "model_reason")
+_WHOLE = ("width", "height", "bits", "orientation")
+_DAMAGED = (sqlite3.Error, struct.error, ValueError)
+
+
+class Cache:
+    """The measurements of one recipe.
+
+    Args:
+        path: The SQLite file; made if it is missing. None keeps nothing.
+        recipe: Identity of what is measured and how.
+        values: Names of the numbers in a row.
+    """
+
+    def __init__(self, path: Path | None, recipe: str, values: Sequence[str]) -> None:
+        self._recipe, self._values = recipe, tuple(values)
+        self._layout = struct.Struct(f"<4iQH{len(self._values)}f")
+        self._base: sqlite3.Connection | None = None
+        if path is None:
+            return
+        try:
+            self._base = self._open(path)
+        except (sqlite3.Error, OSError):
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+            with contextlib.suppress(sqlite3.Error, OSError):
+                self._base = self._open(path)
+
+    @staticmethod
+    def _open(path: Path) -> sqlite3.Connection:
+        base = sqlite3.connect(path, timeout=5, isolation_level=None)
+        base.execute("PRAGMA journal_mode=WAL")
+        base.execute("PRAGMA synchronous=OFF")
+        base.execute(
+            "CREATE TABLE IF NOT EXISTS files (place TEXT PRIMARY KEY, bytes INTEGER, modified INTEGER, digest TEXT) "
+            "WITHOUT ROWID"
+        )
+        base.execute(
+            "CREATE TABLE IF NOT EXISTS rows (recipe TEXT, digest TEXT, content BLOB, PRIMARY KEY (recipe, digest)) "
+            "WITHOUT ROWID"
+        )
+        return base
+
+    def _pack(self, row: Mapping[str, Any]) -> bytes:
+        grid = row.get("grid", b"")
+        whole = (row.get(name, 0) for name in _WHOLE)
+        numbers = (row[name] for name in self._values)
+        text = "\0".join(row.get(name, "").replace("\0", "?") for name in _TEXTS)
+        return self._layout.pack(*whole, row.get("hash", 0), len(grid), *numbers) + grid + text.encode()
+
+    def _unpack(self, content: bytes) -> dict[str, Any]:
+        *whole, bits, length = (found := self._layout.unpack_from(content))[: len(_WHOLE) + 2]
+        end = self._layout.size + length
+        texts = content[end:].decode().split("\0")
+        return {
+            **dict(zip(_WHOLE, whole, strict=True)),
+            "hash": bits,
+            "grid": content[self._layout.size : end],
+            **dict(zip(self._values, found[len(_WHOLE) + 2 :], strict=True)),
+            **dict(zip(_TEXTS, texts, strict=True)),
+        }
+
+    def close(self) -> None:
+        if self._base is not None:
+            self._base.close()
+            self._base = None
+
+    def find(self, files: Sequence[tuple[str, int, int]]) -> dict[int, dict[str, Any]]:
+        """What is known of files told as (place, bytes, modified): position in `files` -> its row."""
+        found: dict[int, dict[str, Any]] = {}
+        if self._base is None:
+            return found
+        try:
+            for start in range(0, len(files), _AT_ONCE):
+                part = files[start : start + _AT_ONCE]
+                marks = ",".join("?" * len(part))
+                rows = self._base.execute(
+                    "SELECT f.place, f.bytes, f.modified, f.digest, r.content FROM files f JOIN rows r "
+                    f"ON r.digest = f.digest AND r.recipe = ? WHERE f.place IN ({marks})",
+                    (self._recipe, *(place for place, _, _ in part)),
+                )
+                known = {place: rest for place, *rest in rows}
+                for number, (place, size, modified) in enumerate(part, start):
+                    row = known.get(place)
+                    if row is not None and modified and row[0] == size and row[1] == modified:
+                        found[number] = {"digest": row[2], **self._unpack(row[3])}
+        except _DAMAGED:
+            return {}
+        return found
+
+    def find_contents(self, digests: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """What is known of contents: digest -> row."""
+        if self._base is None:
+            return {}
+        found: dict[str, dict[str, Any]] = {}
+        try:
+            for start in range(0, len(digests), _AT_ONCE):
+                part = digests[start : start + _AT_ONCE]
+                marks = ",".join("?" * len(part))
+                query = f"SELECT digest, content FROM rows WHERE recipe = ? AND digest IN ({marks})"
+                for digest, content in self._base.execute(query, (self._recipe, *part)):
+                    found[digest] = self._unpack(content)
+        except _DAMAGED:
+            return {}
+        return found
+
+    def keep(self, files: Sequence[tuple[str, int, int, str]], rows: Mapping[str, Mapping[str, Any]]) -> None:
+        """Remember files (place, bytes, modified, digest) and rows by digest; a full disk or a lock is no error."""
+        if self._base is None:
+            return
+        settled = time.time_ns() - _SETTLED_NS
+        trusted = [file for file in files if file[3] and 0 < file[2] < settled]
+        contents = [(self._recipe, digest, self._pack(row)) for digest, row in rows.items() if digest]
+        with contextlib.suppress(sqlite3.Error):
+            self._base.execute("BEGIN")
+            self._base.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", trusted)
+            self._base.executemany("INSERT OR REPLACE INTO rows VALUES (?, ?, ?)", contents)
+            self._base.execute("COMMIT")

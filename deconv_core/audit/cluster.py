@@ -1,0 +1,144 @@
+"""Dask for audits: threads in this process, or a cluster by address, with one code; work goes out in bounded portions.
+
+A portion that fails is tried again by Dask. One that kills its worker again and again is taken apart until the picture
+that does it stands alone; that one becomes a row, and all others are measured.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from deconv_core.errors import JobError
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+RETRIES = 2
+_CONNECT_SECONDS = 15
+_POLL_SECONDS = 0.2
+
+
+def num_threads() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def connected(address: str = "", *, threads: int | None = None) -> Iterator[Client]:
+    """A Dask client: of the scheduler at `address` or `DASK_SCHEDULER_ADDRESS`, else of threads in this process.
+
+    Raises:
+        JobError: No scheduler answers there, or it has no workers.
+    """
+    from distributed import Client, LocalCluster
+
+    address = address or os.environ.get("DASK_SCHEDULER_ADDRESS", "")
+    if not address:
+        with (
+            LocalCluster(
+                n_workers=1,
+                threads_per_worker=threads or num_threads(),
+                processes=False,
+                dashboard_address=None,
+                memory_limit=0,
+                silence_logs=logging.CRITICAL,
+            ) as cluster,
+            Client(cluster, set_as_default=False) as client,
+        ):
+            yield client
+        return
+    try:
+        client = Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
+    except (OSError, ValueError, TimeoutError) as error:
+        raise JobError(
+            f"No Dask scheduler answers at '{address}'; start one with 'dask scheduler', or leave --scheduler out."
+        ) from error
+    with client:
+        try:
+            client.wait_for_workers(1, timeout=_CONNECT_SECONDS)
+        except TimeoutError as error:
+            raise JobError(
+                f"The scheduler at '{address}' has no workers; start one with 'dask worker {address}'."
+            ) from error
+        yield client
+
+
+def spread(
+    client: Client,
+    work: Callable[..., list[dict[str, Any]]],
+    portions: Iterator[list[Any]],
+    *arguments: Any,
+    failed: Callable[[Any, str], dict[str, Any]],
+    tick: Callable[[], None] = lambda: None,
+) -> Iterator[list[dict[str, Any]]]:
+    """Send portions to the workers and yield what comes back, in any order; never more than twice the threads are out.
+
+    Args:
+        client: See `connected`.
+        work: `work(portion, *arguments)` returns one row per entry of the portion.
+        portions: Drawn only when there is room for one.
+        arguments: Sent with every portion.
+        failed: `failed(entry, reason)` makes the row of an entry that cannot be worked on.
+        tick: Called several times a second; may raise to end.
+    """
+    done: queue.SimpleQueue = queue.SimpleQueue()
+    out: dict[str, tuple[Any, list[Any]]] = {}
+
+    def submit(portion: list[Any]) -> None:
+        future = client.submit(work, portion, *arguments, pure=False, retries=RETRIES)
+        out[future.key] = (future, portion)
+        future.add_done_callback(lambda future: done.put(future.key))
+
+    again: list[list[Any]] = []
+    more = True
+    try:
+        while more or out or again:
+            while len(out) < room(client) and (again or more):
+                portion = again.pop() if again else next(portions, None)
+                if portion is None:
+                    more = False
+                else:
+                    submit(portion)
+            tick()
+            if not out:
+                continue
+            try:
+                key = done.get(timeout=_POLL_SECONDS)
+            except queue.Empty:
+                _check_alive(client)
+                continue
+            future, portion = out.pop(key)
+            if future.status == "finished":
+                yield future.result()
+            elif future.status in ("cancelled", "lost"):
+                again.append(portion)
+            elif len(portion) > 1:
+                again.extend([entry] for entry in portion)
+            else:
+                yield [failed(portion[0], _told(future.exception()))]
+    finally:
+        for future, _ in out.values():
+            future.cancel()
+
+
+def room(client: Client) -> int:
+    """How many portions may be out at once."""
+    return max(4, 2 * sum(client.nthreads().values())) if client.asynchronous is False else 4
+
+
+def _check_alive(client: Client) -> None:
+    if client.status not in ("running", "connecting"):
+        raise JobError("The Dask scheduler is gone; start it again and resume. What was done is kept.")
+
+
+def _told(error: BaseException | None) -> str:
+    from distributed.scheduler import KilledWorker
+
+    if isinstance(error, KilledWorker):
+        return "It ended the worker that read it, several times; it was left out."
+    return f"It could not be worked on ({type(error).__name__}: {str(error)[:150]})."

@@ -1,0 +1,111 @@
+"""The model's part of an audit: how well each picture is rebuilt, and the quality that a calibrated metric predicts.
+
+Pictures are taken one by one, never in batches, so that a number never depends on its neighbours or on where a run was
+broken off. Each worker loads the model once.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from deconv_core.audit.measure import reduced
+from deconv_core.errors import DeconvError, ImageError
+from deconv_core.images import read_image, to_channels
+from deconv_core.sources import Item
+
+_LOADING = threading.Lock()
+
+
+def working_picture(pixels: np.ndarray, max_side: int) -> np.ndarray:
+    """The picture (H, W, C) as the model sees it: averages over k x k pixels, no side longer than `max_side`."""
+    if not max_side or max(pixels.shape[:2]) <= max_side:
+        return pixels
+    return reduced(pixels, max_side).reshape(*reduced(pixels[..., 0], max_side).shape, -1)
+
+
+def load(name: str):
+    """The model by name or path, loaded once per process; TensorFlow keeps to the threads of a Dask worker."""
+    from deconv_core.models.saving import load_model
+
+    with _LOADING:
+        _keep_to_worker_threads()
+        return load_model(name)
+
+
+def _keep_to_worker_threads() -> None:
+    from distributed import get_worker
+
+    try:
+        threads = get_worker().state.nthreads
+    except (ValueError, AttributeError):  # not in a worker
+        return
+    import tensorflow as tf
+
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+    except RuntimeError:  # it is at work already
+        return
+
+
+def reconstruction(pixels: np.ndarray, model: Any) -> float:
+    """PSNR in dB of the picture as rebuilt against itself, in the model's channels; pixels float32 (H, W, C)."""
+    from deconv_core.metrics.psnr import capped
+    from deconv_core.metrics.recon import recon_self_psnr
+
+    batch = to_channels(pixels, model.channels)[None]
+    return float(capped(recon_self_psnr(None, batch, model=model))[0])
+
+
+def quality(pixels: np.ndarray, key: str, model: Any) -> float:
+    """The score of the metric `key`, which needs no reference; NaN where the picture is smaller than its window."""
+    from deconv_core.scoring import METRICS, score_batch
+
+    batch = pixels[None]
+    if min(pixels.shape[:2]) < METRICS[key].smallest_side:
+        return float("nan")
+    return float(score_batch(batch, batch, [key], model=model)[key][0])
+
+
+def model_chunk(
+    entries: Sequence[tuple[int, int, str, Item]], model_name: str, quality_key: str, max_side: int
+) -> list[dict[str, Any]]:
+    """The model's rows of many pictures: (number, modified, digest, item) each. Runs wherever Dask sends it."""
+    model = load(model_name) if model_name else None
+    rows = []
+    for number, modified, digest, item in entries:
+        row = blank_model_row(item, number, modified, digest)
+        rows.append(row)
+        try:
+            picture = read_image(item.content(), name=PurePosixPath(item.name).name)
+            row["digest"] = picture.digest
+            if model is not None:
+                row["reconstruction"] = reconstruction(working_picture(picture.pixels, max_side), model)
+            if quality_key:
+                row["low_quality"] = quality(picture.pixels, quality_key, model)
+        except ImageError as error:
+            row["model_reason"] = str(error)
+        except DeconvError:
+            raise
+        except Exception as error:  # one picture never ends an audit
+            row["model_reason"] = f"The model could not be run on it ({type(error).__name__}: {str(error)[:150]})."
+    return rows
+
+
+def blank_model_row(item: Item, number: int, modified: int, digest: str) -> dict[str, Any]:
+    """The model's row of a picture that it has not seen."""
+    return {
+        "number": number,
+        "image": item.name,
+        "bytes": item.size or 0,
+        "modified": modified,
+        "digest": digest,
+        "model_reason": "",
+        "reconstruction": np.nan,
+        "low_quality": np.nan,
+    }
