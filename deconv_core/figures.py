@@ -367,6 +367,7 @@ def spread_curves(table: pd.DataFrame, *, metrics: Mapping[str, Any] | None = No
             go.Scatter(
                 x=np.concatenate([severity, severity[::-1]]),
                 y=np.concatenate([low, high[::-1]]),
+                mode="lines",
                 fill="toself",
                 fillcolor=_transparent(colour, 0.14),
                 line={"width": 0},
@@ -996,6 +997,64 @@ def agreement_intervals(table: pd.DataFrame, *, metrics: Mapping[str, Any] | Non
     figure.update_yaxes(type="category")
     figure.update_layout(hovermode="closest", showlegend=False)
     return _finish(figure, height=120 + 30 * len(rows))
+
+
+def interval_dots(
+    table: pd.DataFrame,
+    names: Sequence[str],
+    columns: tuple[str, str, str],
+    *,
+    title: str,
+    mark: float | None = None,
+    span: tuple[float, float] | None = None,
+) -> go.Figure:
+    """A point and a line for its interval in each row, the first row on top; rows without a value are left out.
+
+    Args:
+        table: Columns as named by `columns`.
+        names: Words for each row; told apart by position, so two may be alike.
+        columns: Value, low end and high end.
+        title: Of the axis, with unit and direction.
+        mark: A value where a dotted line stands, such as that of chance.
+        span: Ends of the axis; by the data without it.
+
+    Raises:
+        DeconvError: A column is missing.
+    """
+    import plotly.graph_objects as go
+
+    _check_columns(table, columns, "A figure of intervals")
+    middle, low, high = (table[column].to_numpy(float) for column in columns)
+    order = [place for place in range(len(middle))[::-1] if np.isfinite(middle[place])]
+    middle, low, high = middle[order], low[order], high[order]
+    words = [_escaped(names[place]) for place in order]
+    spans = ["" if math.isnan(a) else f", 95 % interval {a:.3g} to {b:.3g}" for a, b in zip(low, high, strict=True)]
+    figure = go.Figure(
+        go.Scatter(
+            x=middle,
+            y=list(range(len(order))),
+            mode="markers",
+            marker={"color": COLOURS[0], "size": 10},
+            error_x={
+                "type": "data",
+                "symmetric": False,
+                "array": np.nan_to_num(high - middle),
+                "arrayminus": np.nan_to_num(middle - low),
+                "color": COLOURS[0],
+                "thickness": 2,
+            },
+            text=[f"{word}: {value:.3g}{told}" for word, value, told in zip(words, middle, spans, strict=True)],
+            hovertemplate="%{text}<extra></extra>",
+        )
+    )
+    if mark is not None:
+        figure.add_vline(mark, line={"color": _NEUTRAL, "dash": "dot", "width": 1.5})
+    figure.update_xaxes(title=title, range=span)
+    figure.update_yaxes(
+        tickvals=list(range(len(order))), ticktext=words, range=[-0.6, len(order) - 0.4], ticksuffix="  "
+    )
+    figure.update_layout(hovermode="closest", showlegend=False)
+    return _finish(figure, height=110 + 28 * len(order))
 
 
 def _span_with_room(*columns: np.ndarray) -> list[float]:
