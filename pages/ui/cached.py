@@ -485,19 +485,21 @@ def run_correlations(token: str, keys: tuple[str, ...], group: str | None, _foun
 
 
 @st.cache_data(show_spinner=False, max_entries=64)
-def run_disagreements(token: str, first: str, second: str, kind: str, count: int, _found: MetricComparison):
+def run_disagreements(
+    token: str, first: str, second: str, kind: str, one_image: bool, _found: MetricComparison
+) -> pd.DataFrame:
     """Pairs of candidates about which two metrics disagree most, best first."""
     from deconv_core.relations import disagreements
 
-    return disagreements(_found.frame, first, second, kind=kind, count=count)
+    return disagreements(_found.scored, first, second, kind=kind, within_image=one_image)
 
 
 @st.cache_data(show_spinner=False, max_entries=1024)
-def run_reason(token: str, row: int, _found: MetricComparison, _row: Any) -> str:
-    """One line on why two metrics see one pair differently."""
+def run_reason(token: str, row: int, _found: MetricComparison) -> str:
+    """One line on what happened to a candidate."""
     from deconv_core.relations import reason
 
-    return reason(_found, _row)
+    return reason(_found, row)
 
 
 @st.cache_data(show_spinner=False, max_entries=16)

@@ -202,10 +202,9 @@ def watch_job(name: str, folder: Path, show_results: Callable[[JobState], None])
             st.rerun()
         _show_state(name, now)
         show_results(now)
-        with st.expander("Log, and the command that does the same", key=f"{name}_log"):
-            if now.command:
-                st.code(now.command, language="bash", wrap_lines=True)
-            st.code(now.log or "Nothing yet.", language=None, wrap_lines=True, height=220)
+        if now.active:
+            with st.expander("Log, and the command that does the same", key=f"{name}_log"):
+                _show_log(now)
 
     st.fragment(draw, run_every=_TICK_SECONDS if first.active else None)()
     return first
@@ -214,7 +213,8 @@ def watch_job(name: str, folder: Path, show_results: Callable[[JobState], None])
 def _show_state(name: str, job: JobState) -> None:
     words, of_kind = "Stopping" if job.stopping else _WORDS[job.state], _of_kind(job)
     st.markdown(f"{_ICONS[job.state]} **{words}** {plain(f'({job.message})') if job.message else ''}")
-    st.progress(min(1.0, job.done / job.total) if job.total else 0.0, text=progress_words(job))
+    if job.state != "finished":
+        st.progress(min(1.0, job.done / job.total) if job.total else 0.0, text=progress_words(job))
     if job.problem:
         st.caption(plain(f"Its folder is damaged: {job.problem}."))
     with st.container(horizontal=True):
@@ -232,9 +232,17 @@ def _show_state(name: str, job: JobState) -> None:
             with st.popover("Delete", icon=":material/delete:"):
                 st.markdown(of_kind.delete)
                 st.button("Delete this run", key=f"{name}_delete", on_click=_delete, args=(name, job))
+            with st.popover("Log and command", icon=":material/article:", width="content"):
+                _show_log(job)
     refused = st.session_state.pop(f"{name}_refused", "")
     if refused:
         st.error(plain(refused))
+
+
+def _show_log(job: JobState) -> None:
+    if job.command:
+        st.code(job.command, language="bash", wrap_lines=True)
+    st.code(job.log or "Nothing yet.", language=None, wrap_lines=True, height=220)
 
 
 def _asked(name: str, what: Callable[[Path], object], job: JobState) -> None:

@@ -1,0 +1,88 @@
+"""One candidate of a comparison: every score with its percentiles, and the pictures with their error maps."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import streamlit as st
+
+from deconv_core.metrics import METRICS
+from pages.ui import cached
+from pages.ui.cached import Pair
+from pages.ui.comparison_data import Result, label, value_words
+from pages.ui.inputs import plain
+from pages.ui.pictures import show_pictures
+
+_HELP_SET = "How many per cent of the scored candidates of this run are worse or equal: 100 is the best of them."
+_HELP_REFERENCE = (
+    "The same among damaged versions of the bundled photographs, measured beforehand. Empty where the score was made "
+    "in another way or with another model."
+)
+
+
+def show_candidate(name: str, result: Result, row: int) -> None:
+    """Pictures, maps and scores of a row."""
+    line = result.found.frame.iloc[row]
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.subheader(plain(result.candidate_words(row)), anchor=False, width="stretch")
+        st.button("Close", key=f"{name}_close", icon=":material/close:", on_click=_close, args=(name,), type="tertiary")
+    pair = pair_of(result, row)
+    sentences = cached.explanation(pair)
+    notes = [*sentences, str(line["reason"])]
+    if any(notes):
+        st.markdown(plain(" ".join(filter(None, notes))))
+    left, right = st.columns([5, 3], gap="large")
+    with left:
+        show_pictures(name, pair)
+    with right:
+        _show_scores(result, row)
+    if pair.card is None and any(METRICS[key].needs_model for key in result.keys if key in METRICS and key != "deconv"):
+        st.caption("The model of this run is no longer here, so what it made of the pictures cannot be shown.")
+
+
+def _close(name: str) -> None:
+    st.session_state[f"{name}_pick"] = None
+
+
+def pair_of(result: Result, row: int) -> Pair:
+    """The pictures of a row with the models of the run, for the viewer and the maps."""
+    reference, candidate, reference_token, candidate_token = cached.run_pair(result.token, row, result.found)
+    return Pair(
+        reference, candidate, reference_token, candidate_token, card=result.card(), deconv_card=result.card("deconv")
+    )
+
+
+def _show_scores(result: Result, row: int) -> None:
+    """Raw value, percentile within this run, percentile within the reference set."""
+    line = result.found.frame.iloc[row]
+    within = cached.run_percentiles(result.token, result.found).iloc[row]
+    keys = [key for key in result.keys if not math.isnan(line[key])]
+    place = st.column_config.ProgressColumn
+    st.dataframe(
+        {
+            "Metric": [label(key) for key in keys],
+            "Score": [value_words(key, line[key]) for key in keys],
+            "In this set": [float(within[key]) for key in keys],
+            "In the reference set": [_against_reference(result, key, line[key]) for key in keys],
+        },
+        hide_index=True,
+        height="content",
+        column_config={
+            "In this set": place("In this set, %", min_value=0, max_value=100, format="%.0f", help=_HELP_SET),
+            "In the reference set": place(
+                "Bundled set, %", min_value=0, max_value=100, format="%.0f", help=_HELP_REFERENCE
+            ),
+        },
+    )
+    st.caption(
+        "Percentiles: per cent of the candidates that are no better, 100 for the best; in this run, and among damaged "
+        "versions of the bundled photographs."
+    )
+
+
+def _against_reference(result: Result, key: str, value: Any) -> float | None:
+    from deconv_core.percentiles import against_reference
+
+    found = against_reference(key, [float(value)], recipe=result.found.recipes.get(key))
+    return None if found is None else float(found[0])
