@@ -397,7 +397,7 @@ def _surface() -> tuple[np.ndarray, np.ndarray]:
 
 
 def marks(pixels: np.ndarray, small: np.ndarray, orientation: int) -> dict[str, object]:
-    """What near duplicates are found by: the perceptual hash of the small grey picture, and a coarse grid of colours."""
+    """What near duplicates are found by: the perceptual hash of a small grey picture, and a coarse grid of colours."""
     import cv2
     from PIL import Image
 

@@ -45,6 +45,7 @@ from deconv_core.workspace import folder as workspace_folder
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
     from distributed import Client
 
 MAX_SIDE = 256
@@ -317,7 +318,7 @@ class _Run:
         frame = collect(self.results, self.names, model=self.has_model)
         checks = self.settings.chosen_checks()
         complete(frame, checks)
-        write_images(frame, checks, self.results / "images.parquet")
+        write_whole(final_table(frame, checks), self.results / "images.parquet", row_group_size=_ROW_GROUP)
         summary = summarise(frame, checks, self.settings, self.command)
         seconds = time.time() - self.began
         summary |= {
@@ -414,15 +415,15 @@ def complete(frame: pd.DataFrame, checks: tuple[str, ...], *, copies: bool = Tru
     frame["quality_risk"] = risk(frame[[key for key in checks if key in frame]])
 
 
-def write_images(frame: pd.DataFrame, checks: tuple[str, ...], path: Path) -> None:
-    """Write the final table; columns of checks that were not chosen are left out, places of neighbours become names."""
+def final_table(frame: pd.DataFrame, checks: tuple[str, ...]) -> pa.Table:
+    """The table as it leaves: without the checks that were not chosen, names of neighbours instead of their places."""
     import pyarrow as pa
 
     from deconv_core.audit.whole import issues
     from deconv_core.tables import RECIPES_KEY
 
     columns: dict[str, pa.Array] = {}
-    images = pa.array(frame["image"])
+    images = pa.array(frame["image"], pa.string())
     for name in ("image", "status", "reason", *(name for name in measuring.FACTS if name not in _FIRST)):
         columns[name] = pa.array(frame[name])
     for key in checks:
@@ -433,10 +434,8 @@ def write_images(frame: pd.DataFrame, checks: tuple[str, ...], path: Path) -> No
             columns[of] = images.take(pa.array(np.maximum(places, 0), mask=places < 0))
     columns |= {name: pa.array(frame[name]) for name in ("brightness", "contrast", "quality_risk")}
     columns["issues"] = issues(frame, checks)
-    table = pa.table(columns)
     recipes = {key: {"version": CHECKS[key].version, "rule": CHECKS[key].rule} for key in checks}
-    table = table.replace_schema_metadata({RECIPES_KEY: json.dumps(recipes).encode()})
-    write_whole(table, path, row_group_size=_ROW_GROUP)
+    return pa.table(columns).replace_schema_metadata({RECIPES_KEY: json.dumps(recipes).encode()})
 
 
 _FIRST = ("image", "status", "reason", "grid")

@@ -1,0 +1,257 @@
+"""What people decide about the pictures of an audit, the thresholds they chose, and how many bad ones slipped through.
+
+Decisions are lines appended to `results/review.jsonl`, so nothing is lost and everything can be undone; thresholds lie
+in `results/thresholds.json`, the sample that "surprise me" drew in `results/surprise.json`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from deconv_core.audit.checks import CHECKS
+from deconv_core.audit.table import AuditTable, Filter
+from deconv_core.errors import DeconvError
+
+DECISIONS = ("keep", "drop", "unsure")
+_STRATA = 4
+
+
+class Review:
+    """The decisions about one audit.
+
+    Args:
+        folder: The job folder of the audit.
+
+    Attributes:
+        decisions: Name -> `keep`, `drop` or `unsure`, in the order in which they were taken.
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        self._path = Path(folder) / "results" / "review.jsonl"
+        self._history: list[tuple[str, str | None]] = []  # name, and what was decided about it before
+        self.decisions: dict[str, str] = {}
+        try:
+            lines = self._path.read_bytes().splitlines()
+        except OSError:
+            lines = []
+        for line in lines:
+            self._replay(line)
+
+    def _replay(self, line: bytes) -> None:
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            return  # the last line of a process that was killed
+        if not isinstance(entry, dict):
+            return
+        if entry.get("undo") is True:
+            self._take_back()
+        elif isinstance(entry.get("image"), str) and entry.get("decision") in DECISIONS:
+            self._set(entry["image"], entry["decision"])
+
+    def _set(self, image: str, decision: str) -> None:
+        self._history.append((image, self.decisions.pop(image, None)))
+        self.decisions[image] = decision
+
+    def _take_back(self) -> str | None:
+        if not self._history:
+            return None
+        image, before = self._history.pop()
+        self.decisions.pop(image, None)
+        if before is not None:
+            self.decisions[image] = before
+        return image
+
+    def decide(self, image: str, decision: str) -> None:
+        """Write down a decision; a later one about the same picture counts instead.
+
+        Raises:
+            DeconvError: Another word than keep, drop and unsure, or the file cannot be written.
+        """
+        if decision not in DECISIONS:
+            raise DeconvError(f"A picture cannot be '{decision}'; choose one of {', '.join(DECISIONS)}.")
+        self._append({"image": image, "decision": decision, "time": round(time.time())})
+        self._set(image, decision)
+
+    def undo(self) -> str | None:
+        """Take the last decision back; the name of its picture, or None where there is none."""
+        if not self._history:
+            return None
+        self._append({"undo": True, "time": round(time.time())})
+        return self._take_back()
+
+    def counts(self) -> dict[str, int]:
+        """keep, drop, unsure -> number of pictures."""
+        counted = Counter(self.decisions.values())
+        return {decision: counted[decision] for decision in DECISIONS}
+
+    def progress(self, images: list[str]) -> tuple[int, int]:
+        """(decided, all) of these pictures."""
+        return sum(image in self.decisions for image in images), len(images)
+
+    def _append(self, entry: Mapping[str, Any]) -> None:
+        try:
+            # One write of one line: two visitors at once do not mix their lines. A line that a kill cut short is ended.
+            with self._path.open("ab") as file:
+                start = b"" if not file.tell() or _ends_line(self._path) else b"\n"
+                file.write(start + json.dumps(entry).encode() + b"\n")
+        except OSError as error:
+            raise DeconvError(
+                f"The decision could not be written ({error.strerror}); check the job folder and its space."
+            ) from error
+
+
+def _ends_line(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) == b"\n"
+
+
+# Thresholds
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A threshold chosen for a set.
+
+    Attributes:
+        value: In the unit of the check.
+        percent: The share of pictures it was chosen to flag, or None where the value itself was chosen.
+    """
+
+    value: float
+    percent: float | None = None
+
+
+def read_thresholds(folder: Path | str) -> dict[str, Threshold]:
+    """The thresholds saved with an audit, by check; those left at their default are not in it."""
+    try:
+        content = json.loads((Path(folder) / "results" / "thresholds.json").read_bytes())
+        found = {}
+        for key, entry in content.items():
+            percent = entry.get("percent")
+            if key in CHECKS and CHECKS[key].flags_when != "set":
+                found[key] = Threshold(float(entry["value"]), None if percent is None else float(percent))
+    except (OSError, ValueError, TypeError, AttributeError, KeyError):
+        return {}
+    return found
+
+
+def save_thresholds(folder: Path | str, thresholds: Mapping[str, Threshold]) -> None:
+    """Save the thresholds of an audit; an empty mapping resets all.
+
+    Raises:
+        DeconvError: An unknown check, one without a scale, a value that is no number, or a folder that is read-only.
+    """
+    for key, chosen in thresholds.items():
+        if key not in CHECKS or CHECKS[key].flags_when == "set" or not np.isfinite(chosen.value):
+            raise DeconvError(f"'{key}' cannot have the threshold {chosen.value}; expected a check with a scale.")
+    content = {key: {"value": chosen.value, "percent": chosen.percent} for key, chosen in thresholds.items()}
+    _write(Path(folder) / "results" / "thresholds.json", content)
+
+
+def threshold_values(folder: Path | str) -> dict[str, float]:
+    """Check -> saved threshold, as tables, risk and exports take them."""
+    return {key: chosen.value for key, chosen in read_thresholds(folder).items()}
+
+
+# Surprise me
+
+
+@dataclass(frozen=True)
+class MissRate:
+    """How many of the pictures that passed are bad all the same, judged on a sample.
+
+    Attributes:
+        passes: Pictures that passed.
+        sampled, judged, missed: Of the sample: all, those decided keep or drop, those decided drop.
+        rate, low, high: Estimated share of bad ones among the passes, with its 95 % interval (Clopper and Pearson);
+            NaN while nothing was judged.
+    """
+
+    passes: int
+    sampled: int
+    judged: int
+    missed: int
+    rate: float
+    low: float
+    high: float
+
+
+def draw_surprise(
+    folder: Path | str,
+    table: AuditTable,
+    count: int = 40,
+    *,
+    seed: int = 0,
+    thresholds: Mapping[str, float] | None = None,
+) -> list[str]:
+    """Draw pictures from those that passed all checks, and keep the sample in the job folder.
+
+    Stratified: as many from each quarter of the passes by quality risk as is its share, so that near misses and clear
+    passes are both there, and the sample still stands for all passes. Shuffled, so that its order tells nothing.
+
+    Returns:
+        Their names.
+    """
+    thresholds = dict(thresholds or {})
+    passes = table.select(Filter(passed=True, thresholds=thresholds))
+    generator = np.random.default_rng(seed)
+    ranked = table.order(passes, "quality_risk")
+    chosen: list[int] = []
+    wanted = min(count, len(ranked))
+    for number, stratum in enumerate(np.array_split(ranked, _STRATA)):
+        size = wanted * (number + 1) // _STRATA - wanted * number // _STRATA
+        chosen.extend(generator.choice(stratum, min(size, len(stratum)), replace=False).tolist())
+    names = [table.names[place].as_py() for place in generator.permutation(np.array(chosen, np.int64))]
+    content = {"images": names, "passes": len(passes), "seed": seed, "thresholds": thresholds}
+    _write(Path(folder) / "results" / "surprise.json", content)
+    return names
+
+
+def read_surprise(folder: Path | str) -> dict[str, Any]:
+    """The sample drawn last: `images`, `passes`, `seed`, `thresholds`; empty where there is none."""
+    try:
+        content = json.loads((Path(folder) / "results" / "surprise.json").read_bytes())
+    except (OSError, ValueError):
+        return {}
+    good = isinstance(content, dict) and isinstance(content.get("images"), list)
+    return content if good else {}
+
+
+def miss_rate(sample: Mapping[str, Any], decisions: Mapping[str, str]) -> MissRate:
+    """What the decisions so far tell about the passes; pictures decided `unsure` are left out.
+
+    Example:
+        >>> found = miss_rate({"images": ["a", "b"], "passes": 50}, {"a": "keep", "b": "drop"})
+        >>> found.rate, found.judged
+        (0.5, 2)
+    """
+    from scipy.stats import beta
+
+    judged = [decisions[image] for image in sample["images"] if decisions.get(image) in ("keep", "drop")]
+    missed, count = judged.count("drop"), len(judged)
+    low = high = rate = float("nan")
+    if count:
+        rate = missed / count
+        low = 0.0 if missed == 0 else float(beta.ppf(0.025, missed, count - missed + 1))
+        high = 1.0 if missed == count else float(beta.ppf(0.975, missed + 1, count - missed))
+    return MissRate(int(sample.get("passes", 0)), len(sample["images"]), count, missed, rate, low, high)
+
+
+def _write(path: Path, content: Mapping[str, Any]) -> None:
+    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        draft.write_text(json.dumps(content, indent=1), encoding="utf-8")
+        draft.replace(path)
+    except OSError as error:
+        raise DeconvError(f"{path.name} could not be written ({error.strerror}); check the job folder.") from error
