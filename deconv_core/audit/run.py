@@ -40,7 +40,7 @@ from deconv_core.audit.parts import (
 )
 from deconv_core.errors import DeconvError
 from deconv_core.jobs import JobFolder
-from deconv_core.sources import NAMES, Fingerprint, Item, iterate
+from deconv_core.sources import NAMES, Fingerprint, Item, allowed_roots, iterate
 from deconv_core.workspace import folder as workspace_folder
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ class AuditSettings:
         max_side: Longer side, in pixels, to which pictures are reduced for the reconstruction; 0 leaves them whole.
         scheduler: Address of a Dask scheduler; "" for threads in this process, or DASK_SCHEDULER_ADDRESS.
         seed: Decides which pictures "surprise me" draws.
+        within_roots: Open nothing outside `sources.allowed_roots()`; for requests that come through a page.
     """
 
     data: str
@@ -78,6 +79,7 @@ class AuditSettings:
     max_side: int = MAX_SIDE
     scheduler: str = ""
     seed: int = 0
+    within_roots: bool = False
 
     def check(self) -> None:
         """Raise DeconvError for the first setting that cannot work; reads no data."""
@@ -175,7 +177,7 @@ class _Run:
             self.job.log(f"{name} was damaged; its pictures are measured again")
         model_recipe = self._model_recipe() if self.has_model else ""
         counting = threading.Thread(target=self._count, name="count", daemon=True)
-        items = iterate(self.settings.data, include=self.settings.include)  # refuses what is no source, at once
+        items = self._items()  # refuses what is no source, at once
         counting.start()
         with connected(self.settings.scheduler) as client:
             self._measure(client, items)
@@ -185,6 +187,9 @@ class _Run:
             if self.has_model:
                 self._run_model(client, model_recipe)
         return self._finish()
+
+    def _items(self) -> Iterator[Item]:
+        return items_of(self.settings)
 
     # One picture after the other
 
@@ -260,7 +265,7 @@ class _Run:
         modified = _Modified()
 
         def entries() -> Iterator[tuple[int, int, str, Item]]:
-            items = iterate(self.settings.data, include=self.settings.include)
+            items = self._items()
             for number, item in enumerate(items):
                 digest = usable.get(hash(item.name))
                 changed = modified(item)
@@ -350,7 +355,7 @@ class _Run:
         if "://" in data or data in NAMES[2:] or not cheap or (is_archive(data) and path.suffix == ".gz"):
             return
         try:
-            self.total = sum(1 for _ in iterate(data, include=self.settings.include))
+            self.total = sum(1 for _ in self._items())
         except DeconvError:
             return  # the run itself meets it and tells
 
@@ -374,6 +379,16 @@ class _Run:
                 self.report(Progress(stage, done, total, message))
 
         return tell
+
+
+def items_of(settings: AuditSettings) -> Iterator[Item]:
+    """The pictures of an audit's source, as `sources.iterate` gives them.
+
+    Raises:
+        DeconvError: As `sources.iterate`.
+    """
+    roots = allowed_roots() if settings.within_roots and settings.data not in NAMES else None
+    return iterate(settings.data, include=settings.include, allowed_roots=roots)
 
 
 def collect(results: Path, names: list[int] | None = None, *, model: bool = True) -> pd.DataFrame:
@@ -438,7 +453,7 @@ def final_table(frame: pd.DataFrame, checks: tuple[str, ...]) -> pa.Table:
     return pa.table(columns).replace_schema_metadata({RECIPES_KEY: json.dumps(recipes).encode()})
 
 
-_FIRST = ("image", "status", "reason", "grid")
+_FIRST = ("image", "status", "reason", "grid")  # the grid served its purpose
 
 
 def summarise(frame: pd.DataFrame, checks: tuple[str, ...], settings: AuditSettings, command: str) -> dict[str, Any]:
