@@ -387,8 +387,34 @@ class _Run:
             raise DeconvError(f"None of the pictures of '{self.settings.data}' could be read: {reasons}")
         for ending in (".parquet", ".csv"):
             write_table(frame, self.results / f"scores{ending}", self.recipes)
+        found = Comparison(
+            frame, tuple(self.settings.metrics), self.settings, summary, self.recipes, self.job.folder.absolute()
+        )
+        summary["findings"] = self._relate(found)
+        summary["peak_memory_bytes"] = peak_memory()
         _write_json(self.results / "summary.json", summary)
         return summary
+
+    def _relate(self, found: Comparison) -> str:
+        """Correlations, disagreements and the report; returns what they say in a few sentences."""
+        from deconv_core import comparison_report, relations, severity
+
+        keys = [key for key in found.metrics if found.scored[key].notna().any()]
+        settings = self.settings
+        table = relations.correlations(found.scored, keys, group="distortion", seed=settings.seed)
+        self._write_tables("correlations", table)
+        self.job.status("looking for disagreements")
+        pairs = relations.disagreement_table(found, comparison_report.compared_pairs(keys))
+        self._write_tables("disagreements", pairs)
+        self.job.status("writing the report")
+        comparison_report.write(found, table, pairs, self.results / "report.html")
+        return comparison_report.findings(found, table, severity.broken_steps(found.scored, keys))
+
+    def _write_tables(self, name: str, frame: pd.DataFrame) -> None:
+        from deconv_core.tables import write_table
+
+        for ending in (".parquet", ".csv"):
+            write_table(frame, self.results / f"{name}{ending}", self.recipes)
 
 
 class _Judge:

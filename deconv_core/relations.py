@@ -50,7 +50,7 @@ def correlations(
 
     Args:
         frame: One row per picture: a column per metric (NaN where there is no score), and `image`, its reference.
-        metrics: Columns, two or more.
+        metrics: Columns; fewer than two have no correlations.
         group: A column to split by as well, such as `distortion`.
         resamples: Draws of the references; 0 leaves the intervals empty.
         seed: Decides the draws.
@@ -61,12 +61,10 @@ def correlations(
         pictures better. NaN where a metric has a single value; no interval with a single reference.
 
     Raises:
-        DeconvError: Fewer than two metrics, or a column is missing.
+        DeconvError: A column is missing.
     """
     import pandas as pd
 
-    if len(set(metrics)) < 2:
-        raise DeconvError(f"Correlations need two metrics at least; got {', '.join(metrics) or 'none'}.")
     _check(frame, [*metrics, "image", *([group] if group else [])])
     parts = {ALL: frame}
     if group:
@@ -140,6 +138,31 @@ def disagreements(
     return pd.DataFrame(
         {"kind": kind, "row_a": labels[a], "row_b": labels[b], **values, "strength": strength}, columns=columns
     )
+
+
+def disagreement_table(comparison: Comparison, pairs: Sequence[tuple[str, str]], *, count: int = 20) -> pd.DataFrame:
+    """The disagreements of several pairs of metrics and of both kinds in one table.
+
+    Returns:
+        `first`, `second`, the columns of `disagreements`, and for either side what the picture is: `image_a`,
+        `distortion_a`, `severity_a`, `image_b`, ...
+    """
+    import pandas as pd
+
+    what = ["image", "distortion", "severity"]
+    described = [f"{name}_{side}" for side in "ab" for name in what]
+    parts = [pd.DataFrame(columns=["first", "second", *DISAGREEMENT_COLUMNS, *described])]
+    for first, second in pairs:
+        for kind in KINDS:
+            found = disagreements(comparison.scored, first, second, kind=kind, count=count)
+            for side in "ab":
+                rows = comparison.frame.loc[found[f"row_{side}"].to_numpy(int), what].reset_index(drop=True)
+                found = pd.concat([found, rows.add_suffix(f"_{side}")], axis=1)
+            found.insert(0, "first", first)
+            found.insert(1, "second", second)
+            parts.append(found)
+    filled = [part for part in parts if len(part)]
+    return pd.concat(filled, ignore_index=True) if filled else parts[0]
 
 
 def reason(comparison: Comparison, row: int) -> str:
