@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import hashlib
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ import numpy as np
 import streamlit as st
 
 from deconv_core import inspection
+from deconv_core.errors import DeconvError
 from deconv_core.images import Picture, encode_png, encode_webp, read_image
 from deconv_core.inspection import Recall, Recalling
 from deconv_core.sources import NAMES
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
     from deconv_core.agree_command import Plan
     from deconv_core.agree_result import AgreeResult
+    from deconv_core.audit.table import AuditTable
     from deconv_core.comparison import Comparison as MetricComparison
     from deconv_core.human_scores import HumanScores
     from deconv_core.model_comparison import Comparison
@@ -570,3 +573,95 @@ def _agree_result(folder: str, stamp: int) -> AgreeResult | None:
 def file_png(path: str, stamp: int, max_pixels: int) -> bytes:
     """A picture file for the browser, reduced where it is large."""
     return encode_png(inspection.reduce(read_image(Path(path)).pixels, max_pixels))
+
+
+# Audits
+
+
+@st.cache_data(show_spinner=False, ttl=60, max_entries=32)
+def audit_count(source: str, _roots: Sequence[Path] | None) -> tuple[int, bool]:
+    """How many images a source has, counted for at most half a second, and whether that was all."""
+    from deconv_core.sources import iterate
+
+    count, end = 0, time.monotonic() + 0.5
+    for _ in iterate(source, allowed_roots=_roots):
+        count += 1
+        if time.monotonic() > end:
+            return count, False
+    return count, True
+
+
+def quality_metrics() -> dict[str, str]:
+    """Key -> label of the calibrated metrics here that need no reference; not cached, for one may be added any time."""
+    from deconv_core.calibrated_metrics import saved_names
+    from deconv_core.metrics import metric
+
+    found = {}
+    for name in saved_names():
+        try:
+            row = metric(name)
+        except DeconvError:  # damaged, or made with what is no longer here
+            continue
+        if not row.needs_reference:
+            found[name] = row.label
+    return found
+
+
+def audit_table(folder: Path) -> tuple[str, AuditTable] | None:
+    """What an audit has found so far, with a token that changes when more comes; None before its first images."""
+    from deconv_core.audit.table import AuditTable
+
+    if not (folder / "settings.json").is_file():
+        return None
+    stamp = AuditTable.stamp(folder)
+    if not any(stamp):
+        return None
+    token = hashlib.sha256(repr((str(folder), stamp)).encode()).hexdigest()[:24]
+    return token, _audit_table(str(folder), token)
+
+
+@st.cache_resource(show_spinner=False, max_entries=4)
+def _audit_table(folder: str, token: str) -> AuditTable:
+    from deconv_core.audit.table import AuditTable
+
+    return AuditTable(folder)
+
+
+@st.cache_data(show_spinner=False, max_entries=8)
+def audit_risk(
+    token: str, weights: tuple[tuple[str, float], ...], thresholds: tuple[tuple[str, float], ...], _table: AuditTable
+) -> np.ndarray:
+    """The quality risk of every image with other points and thresholds than the usual ones."""
+    from deconv_core.audit.risk import risk
+
+    return risk(_table.numbers[list(_table.checks)], dict(weights), dict(thresholds))
+
+
+@st.cache_data(show_spinner=False, max_size="200 MB")
+def audit_picture(folder: str, image: str, digest: str, max_pixels: int, _table: AuditTable) -> bytes:
+    """An image of an audit for the browser, reduced where it is large."""
+    return encode_png(inspection.reduce(_audit_pixels(folder, image, digest, _table), max_pixels))
+
+
+@st.cache_data(show_spinner=False, max_size="300 MB")
+def _audit_pixels(folder: str, image: str, digest: str, _table: AuditTable) -> np.ndarray:
+    from deconv_core.audit.thumbnails import picture
+
+    return picture(folder, image, _table).pixels
+
+
+@st.cache_data(show_spinner="Rebuilding the image", max_size="100 MB")
+def audit_rebuilt(
+    folder: str, image: str, digest: str, max_side: int, model_digest: str, _table: AuditTable, _card: Mapping
+) -> tuple[bytes, bytes, bytes | None]:
+    """The image as the audit's model saw it, as it rebuilt it, and the error map; three PNG files."""
+    from deconv_core.audit.model import working_picture
+    from deconv_core.figures import colour_map_png
+
+    chosen = model(_card)
+    seen = inspection.to_channels(
+        working_picture(_audit_pixels(folder, image, digest, _table), max_side), chosen.channels
+    )
+    error = inspection.error_map("recon_self_psnr", seen, seen, model=chosen)
+    coloured = None if error is None else colour_map_png(error, 0, inspection.map_scale("recon_self_psnr")[0])
+    return encode_png(seen), encode_png(inspection.rebuild(chosen, seen)), coloured
