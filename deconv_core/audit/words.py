@@ -1,0 +1,76 @@
+"""What an audit found, in plain words, for pages, reports and the shell alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from deconv_core.audit.checks import CHECKS
+from deconv_core.audit.table import AuditTable, Filter
+
+MOST = 0.5  # share of the set from which an issue is one of the whole set rather than of single pictures
+
+
+def paragraph(table: AuditTable, thresholds: Mapping[str, float] | None = None) -> str:
+    """How many pictures, how many with an issue, and the three most frequent issues; what hits most of the set comes
+    first and is called so."""
+    thresholds = dict(thresholds or {})
+    count = table.count
+    if not count:
+        return "No picture has been measured yet."
+    counts = {key: number for key, number in table.counts(thresholds).items() if number}
+    bad = len(table.select(Filter(passed=False, thresholds=thresholds)))
+    so_far = "" if table.finished else " so far"
+    if not bad:
+        return f"{_pictures(count)}{so_far}; no check flags any of them."
+    sentences = [f"{_pictures(count)}{so_far}; {bad:,} ({bad / count:.1%}) have at least one issue."]
+    ranked = sorted(counts, key=lambda key: -counts[key])
+    most = [key for key in ranked if counts[key] > MOST * count]
+    if most:
+        told = " and ".join(f"“{CHECKS[key].label}” ({counts[key] / count:.0%})" for key in most)
+        sentences.append(f"Most of the set is affected by {told}: look whether that is a property of the set.")
+    rest = [key for key in ranked if key not in most][:3]
+    if rest:
+        told = ", ".join(f"{CHECKS[key].label.lower()} ({counts[key]:,})" for key in rest)
+        sentences.append(f"Most frequent{' otherwise' if most else ''}: {told}.")
+    broken = counts.get("unreadable", 0)
+    if broken and "unreadable" not in rest:
+        sentences.append(f"{broken:,} cannot be read.")
+    return " ".join(sentences)
+
+
+def evidence(row: Mapping[str, object], thresholds: Mapping[str, float] | None = None) -> dict[str, str]:
+    """Why the checks flag one picture: check -> sentence with value, threshold, reason or neighbour.
+
+    Args:
+        row: As `AuditTable.row` gives it.
+        thresholds: Those that count instead of the defaults.
+    """
+    thresholds = thresholds or {}
+    found = {}
+    for key, check in CHECKS.items():
+        value = row.get(key)
+        if value is None or not check.flags(np.array([value]), thresholds.get(key))[0]:
+            continue
+        told = check.sentence(float(value), thresholds.get(key))
+        if key == "unreadable":
+            told = str(row.get("reason") or "It could not be read.")
+        elif key == "wrong_extension":
+            told = f"The content is {row.get('format')}."
+        elif key == "orientation_flag":
+            told = f"EXIF orientation {row.get('orientation')}."
+        elif key == "exact_duplicate":
+            told = f"The same bytes as {row.get(check.neighbour_column)}."
+        elif key == "near_duplicate":
+            told = f"Like {row.get(check.neighbour_column)}: {told}."
+        elif key in ("odd_size", "odd_aspect"):
+            told = f"{row.get('width')} x {row.get('height')} pixels: {told}."
+        elif key == "unusual_bytes":
+            told = f"{row.get('bytes'):,} bytes as {row.get('format')}: {told}."
+        found[key] = told
+    return found
+
+
+def _pictures(count: int) -> str:
+    return "1 picture" if count == 1 else f"{count:,} pictures"
