@@ -156,8 +156,10 @@ def prepare(
     """
     import pandas as pd
 
+    from deconv_core.calibrated_metrics import saved_names
     from deconv_core.metrics import METRICS
 
+    known = [*METRICS, *saved_names()]
     table = read_scores(source, sheet=sheet, columns={**(columns or {}), "mos": scores})
     mos = table.column("mos")
     numeric = [column for column in table.frame.columns if pd.api.types.is_numeric_dtype(table.frame[column])]
@@ -176,16 +178,16 @@ def prepare(
     read, missing = {}, []
     for name in metrics:
         column = name if name in usable else own.get(plain_name(name))
-        key = next((key for key in METRICS if plain_name(key) == plain_name(name)), name)
+        key = next((key for key in known if plain_name(key) == plain_name(name)), name)
         if column in usable:
             read[key] = column
-        elif key in METRICS:
+        elif key in known:
             missing.append(key)
         else:
             raise DeconvError(
                 f"'{name}' is neither a column of numbers nor a metric; choose among the columns "
                 f"{', '.join(usable) or '(none)'} "
-                f"and the metrics {', '.join(METRICS)}."
+                f"and the metrics {', '.join(known)}."
             )
     pictures = None
     if missing:
@@ -297,6 +299,8 @@ def run(
     wait_turn: bool = False,
     low_priority: bool = False,
     command: str = "",
+    calibrate: str = "",
+    calibrate_on: str = "metrics",
     tell: Callable[[str], None] = lambda line: None,
     report: Callable[[int, int], None] = lambda done, total: None,
     **request: Any,
@@ -310,6 +314,8 @@ def run(
         resume: Go on with the run in the folder; what it had computed is taken over.
         wait_turn, low_priority: See `jobs.JobFolder`.
         command: For `settings.json`.
+        calibrate: Name of a metric to make from what was compared; its card is `results/calibration.json`.
+        calibrate_on: Features to make it from, see `calibrated_metrics.calibrate_outcome`.
         tell: Called with every line that should be read before anything is computed.
         report: Called with the numbers of pictures done and to do.
         request: Further options of `prepare`.
@@ -320,6 +326,10 @@ def run(
         KeyboardInterrupt: An end was asked for.
     """
     folder = Path(folder)
+    if calibrate:
+        from deconv_core.calibrated_metrics import check_name
+
+        check_name(calibrate)
     if not resume and (folder / "settings.json").exists():
         raise DeconvError(f"'{folder.name}' already holds a run. Choose another folder, or go on with --resume.")
     if resume and not folder.is_dir():
@@ -358,6 +368,26 @@ def run(
         job.status("writing tables")
         write(outcome, folder, command=command)
         shutil.rmtree(parts, ignore_errors=True)
+        if calibrate:
+            from deconv_core.calibrated_metrics import calibrate_outcome
+
+            def step(message: str, done: int, total: int) -> None:
+                job.status(f"calibrating: {message}", done, total) if total else job.status(f"calibrating: {message}")
+                if job.should_stop():
+                    raise KeyboardInterrupt
+
+            card = calibrate_outcome(
+                outcome,
+                calibrate,
+                on=calibrate_on,
+                model_name=model_name,
+                images=request.get("images"),
+                resamples=resamples,
+                seed=seed,
+                command=command,
+                report=step,
+            )
+            _write_json(job.results / "calibration.json", card)
         if not plan.missing:
             job.status(None, 1, 1)
         job.finish_message(outcome.advice)
@@ -457,7 +487,7 @@ def _plan_settings(plan: Plan, command: str) -> dict[str, Any]:
 
 
 def _check_pictures(table: HumanScores, pictures: Pictures, keys: Sequence[str]) -> None:
-    from deconv_core.metrics import METRICS
+    from deconv_core.metrics import metric
 
     found = sum(path is not None for path in pictures.candidates)
     if not found:
@@ -466,7 +496,7 @@ def _check_pictures(table: HumanScores, pictures: Pictures, keys: Sequence[str])
             f"{', '.join(keys)} must be computed from pictures, and none of {len(pictures.candidates)} was found "
             f"({first}). Name the folder that holds them (--images)."
         )
-    lacking = [key for key in keys if METRICS[key].needs_reference]
+    lacking = [key for key in keys if metric(key).needs_reference]
     paired = sum(None not in pair for pair in zip(pictures.candidates, pictures.references, strict=True))
     if lacking and not paired:
         raise DeconvError(
@@ -480,9 +510,9 @@ def _score(
 ) -> tuple[dict[str, np.ndarray], list[Problem]]:
     """The missing metrics of every row that has a human score and its pictures, NaN elsewhere; and what failed."""
     from deconv_core import scoring
-    from deconv_core.metrics import METRICS
+    from deconv_core.metrics import metric
 
-    needs = any(METRICS[key].needs_reference for key in plan.missing)
+    needs = any(metric(key).needs_reference for key in plan.missing)
     pairs = {
         place: scoring.Pair(candidate, reference)
         for place, (candidate, reference) in enumerate(
@@ -620,21 +650,22 @@ def _measure(plan: Plan, model: Reconstructor | None) -> dict[str, float]:
 
 
 def _card(key: str, model: Reconstructor | None) -> Mapping[str, Any] | None:
-    """The card of the model behind a metric; None where there is none, or it is not known."""
+    """The card of a calibrated metric, of the model behind a metric, or of both; None where there is none."""
     from deconv_core import scoring
     from deconv_core.errors import ModelError
-    from deconv_core.metrics import METRICS
+    from deconv_core.metrics import is_metric, metric
+    from deconv_core.models.saving import read_card
 
-    if key not in METRICS or not METRICS[key].needs_model:
+    if not is_metric(key):
         return None
-    if key == "deconv":
-        from deconv_core.models.saving import read_card
-
+    row = metric(key)
+    own = scoring.DECONV_MODEL if key == "deconv" else row.own_model
+    if own:
         try:
-            return read_card(scoring.DECONV_MODEL)
+            return {**read_card(own), **row.card}
         except ModelError:
-            return None
-    return model.card if model is not None else None
+            return row.card
+    return model.card if row.needs_model and model is not None else row.card
 
 
 def _write_json(path: Path, content: Any) -> Path:

@@ -183,13 +183,22 @@ def saved_folder() -> Path:
 def list_saved() -> list[dict[str, Any]]:
     """The cards of all calibrated metrics here, by name; one that cannot be read has `reason` instead."""
     cards = []
-    for path in sorted(saved_folder().glob("*.json")):
-        if _NAME.fullmatch(path.stem):
-            try:
-                cards.append({"reason": "", **read_calibration_card(path)})
-            except DeconvError as error:
-                cards.append({"name": path.stem, "label": path.stem, "reason": str(error)})
+    for name in saved_names():
+        try:
+            cards.append({"reason": "", **read_calibration_card(saved_folder() / f"{name}.json")})
+        except DeconvError as error:
+            cards.append({"name": name, "label": name, "reason": str(error)})
     return cards
+
+
+def saved_names() -> list[str]:
+    """The names of all calibrated metrics here, whether they can be read or not."""
+    return [path.stem for path in sorted(saved_folder().glob("*.json")) if _NAME.fullmatch(path.stem)]
+
+
+def saved_card(name: str) -> dict[str, Any]:
+    """The card of a calibrated metric of this workspace; raises DeconvError where there is none."""
+    return read_calibration_card(saved_folder() / f"{name}.json")
 
 
 def saved_metric(name: str) -> Metric | None:
@@ -245,6 +254,7 @@ def _row(path: Path, changed: int) -> Metric:
             f"Calibrated on {card.get('count', 0):,} human scores of {data_set}: "
             f"SRCC {reached.get('srcc', math.nan):.2f} on contents left out; elsewhere it is a guess."
         ),
+        own_model=str(card.get("model") or ""),
         card=card,
     )
 
@@ -414,23 +424,23 @@ def _contents(outcome: Outcome) -> np.ndarray:
 
 
 def _metric_features(outcome: Outcome, model_name: str | None) -> tuple[list[str], np.ndarray, dict[str, Any]]:
-    from deconv_core.metrics import METRICS
+    from deconv_core.metrics import is_metric, metric
     from deconv_core.scoring import DEFAULT_MODEL
 
     keys = [*outcome.plan.read, *outcome.plan.missing]
-    names = [key for key in keys if key in METRICS]
+    names = [key for key in keys if is_metric(key)]
     if not names:
         raise DeconvError(
             f"A calibration needs metrics that can be computed for new pictures; {', '.join(keys)} are only columns of "
             "this table. Name some with --metrics, for example psnr,ssim,gmsd."
         )
     notes = []
-    if others := [key for key in keys if key not in METRICS]:
+    if others := [key for key in keys if not is_metric(key)]:
         notes.append(f"Left out, because they are only columns of the table: {', '.join(others)}.")
     if read := [key for key in names if key in outcome.plan.read]:
         notes.append(f"Read from the table, whose recipe may differ from ours: {', '.join(read)}.")
     facts: dict[str, Any] = {"recipes": {key: outcome.recipes.get(key, {}) for key in names}, "note": " ".join(notes)}
-    if any(METRICS[key].needs_model for key in names):
+    if any(metric(key).needs_model for key in names):
         from deconv_core.models.saving import read_card
 
         card = read_card(model_name or DEFAULT_MODEL)

@@ -64,12 +64,14 @@ def metric_direction(key: str) -> bool | None:
         >>> metric_direction("PSNR"), metric_direction("lpips"), metric_direction("column_7")
         (True, False, None)
     """
-    from deconv_core.metrics import METRICS
+    from deconv_core.metrics import METRICS, is_metric, metric
 
     name = plain_name(key)
     for row in METRICS.values():
         if plain_name(row.key) == name:
             return row.higher_is_better
+    if is_metric(key):
+        return metric(key).higher_is_better
     if name in _LOWER:
         return False
     return True if name in KNOWN else None

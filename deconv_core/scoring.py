@@ -64,7 +64,7 @@ def choose_metrics(keys: Iterable[str] | None, *, with_reference: bool = True) -
     if keys is None:
         return [row.key for row in METRICS.values() if with_reference or not row.needs_reference]
     chosen = [metric(key).key for key in keys]
-    lacking = [key for key in chosen if METRICS[key].needs_reference and not with_reference]
+    lacking = [key for key in chosen if metric(key).needs_reference and not with_reference]
     if lacking:
         raise DeconvError(f"{', '.join(lacking)} cannot be computed without a reference; give --reference.")
     return chosen
@@ -74,7 +74,7 @@ def default_model(keys: Sequence[str], name: str | None = None) -> Reconstructor
     """The model for the recon_* scores among `keys`: the named one, or the bundled default; None if none is needed."""
     from deconv_core.models.saving import load_model
 
-    if not any(_needs_chosen_model(METRICS[key]) for key in keys):
+    if not any(_needs_chosen_model(metric(key)) for key in keys):
         return None
     return load_model(name or DEFAULT_MODEL)
 
@@ -117,7 +117,7 @@ def score_batch(
     models = model if isinstance(model, Models) else Models(model)
     scores = {}
     for key in keys:
-        row = METRICS[key]
+        row = metric(key)
         if min(reference.shape[1:3]) < row.smallest_side:
             scores[key] = np.full(len(reference), np.nan)
         elif not row.needs_model:
@@ -187,9 +187,9 @@ def score_pairs(
         except ImageError as error:
             row |= {"status": _status(error), "reason": _text(str(error))}
             continue
-        small = [key for key in keys if min(reference.shape[:2]) < METRICS[key].smallest_side]
+        small = [key for key in keys if min(reference.shape[:2]) < metric(key).smallest_side]
         if small:
-            needed = max(METRICS[key].smallest_side for key in small)
+            needed = max(metric(key).smallest_side for key in small)
             note = f"{note} {', '.join(small)} left empty: smaller than their window (up to {needed} px).".strip()
         if small and len(small) == len(keys):
             row["status"] = "too_small"
@@ -324,7 +324,7 @@ def recipes(keys: Sequence[str], model: Reconstructor | None = None) -> dict[str
             return None
         return model if _needs_chosen_model(row) else load_model(DECONV_MODEL)
 
-    return {key: recipe(key, made_with(METRICS[key])) for key in keys}
+    return {key: recipe(key, made_with(metric(key))) for key in keys}
 
 
 def as_text(frame: pd.DataFrame) -> str:
@@ -337,7 +337,7 @@ def as_text(frame: pd.DataFrame) -> str:
         if row["reason"]:
             lines.append(f"  {row['reason']}")
         if row["status"] == "ok":
-            lines.extend(f"  {key:<22}{show(METRICS[key], row[key]):>14}" for key in frame.columns[4:])
+            lines.extend(f"  {key:<22}{show(metric(key), row[key]):>14}" for key in frame.columns[4:])
     return "\n".join(lines)
 
 

@@ -35,18 +35,42 @@ def _roles(_context, _parameter, values: tuple[str, ...]) -> dict[str, str]:
 @click.option("--model", "model_name", default=None, help="Model for the recon_* scores (see: models list).")
 @click.option("--resamples", default=1000, show_default=True, help="Draws for the intervals; 0 for none.")
 @click.option("--seed", default=0, show_default=True, help="Decides the draws.")
+@click.option("--calibrate", default="", help="Make a metric of this name from the features and the human scores.")
+@click.option(
+    "--calibrate-on",
+    type=click.Choice(["metrics", "residuals"]),
+    default="metrics",
+    show_default=True,
+    help="Make it from the metrics that are compared, or from what --model cannot rebuild of each picture.",
+)
 @click.option("--wait-turn", is_flag=True, help="Wait until no other job of this workspace is at work.")
 @click.option("--low-priority", is_flag=True, help="Let everything else on this machine go first.")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out; scores it had computed are taken over.")
 @click.option("--out", type=click.Path(path_type=Path), help="Job folder for tables, curves and the report.")
-def agree(table, direction, model_name, resamples, seed, out, resume, wait_turn, low_priority, **request) -> None:
+def agree(
+    table,
+    direction,
+    model_name,
+    resamples,
+    seed,
+    calibrate,
+    calibrate_on,
+    out,
+    resume,
+    wait_turn,
+    low_priority,
+    **request,
+) -> None:
     """Compare metrics with the human scores of a table, or of a known data set's folder."""
-    from deconv_core import agree_command
+    from deconv_core import agree_command, calibrated_metrics
 
     if resamples < 0:
         raise DeconvError(f"--resamples got {resamples}; expected 0 or more.")
     if out is None and (resume or wait_turn or low_priority):
         raise DeconvError("--resume, --wait-turn and --low-priority belong to a job folder; name one with --out.")
+
+    if calibrate:
+        calibrated_metrics.check_name(calibrate)
 
     def tell(line: str) -> None:
         click.echo(line, err=True)
@@ -66,7 +90,21 @@ def agree(table, direction, model_name, resamples, seed, out, resume, wait_turn,
         plan = agree_command.prepare(table, **request)
         for line in plan.lines:
             tell(line)
-        click.echo(agree_command.compute(plan, **options).text)
+        outcome = agree_command.compute(plan, **options)
+        click.echo(outcome.text)
+        if calibrate:
+            card = calibrated_metrics.calibrate_outcome(
+                outcome,
+                calibrate,
+                on=calibrate_on,
+                model_name=model_name,
+                images=request["images"],
+                resamples=resamples,
+                seed=seed,
+                command=command_line(table),
+                report=lambda step, done, total: progress(done, total) if total else None,
+            )
+            click.echo(calibrated_metrics.as_text(card))
         return
     outcome = agree_command.run(
         table,
@@ -75,9 +113,13 @@ def agree(table, direction, model_name, resamples, seed, out, resume, wait_turn,
         wait_turn=wait_turn,
         low_priority=low_priority,
         command=command_line(out),
+        calibrate=calibrate,
+        calibrate_on=calibrate_on,
         tell=tell,
         **options,
         **request,
     )
     click.echo(outcome.text)
+    if calibrate:
+        click.echo(calibrated_metrics.as_text(calibrated_metrics.saved_card(calibrate)))
     click.echo(f"{out / 'results' / 'agreement.csv'} and what stands beside it", err=True)

@@ -52,7 +52,18 @@ from deconv_core.metrics.ssim_wang2004 import ssim_wang2004, ssim_wang2004_map
 from deconv_core.metrics.vif import vif, vif_map
 from deconv_core.metrics.vsi import vsi, vsi_map
 
-__all__ = ["CAP", "METRICS", "Metric", "Remembered", "capped", "mean_psnr", "metric", "recipe", "remembered"]
+__all__ = [
+    "CAP",
+    "METRICS",
+    "Metric",
+    "Remembered",
+    "capped",
+    "is_metric",
+    "mean_psnr",
+    "metric",
+    "recipe",
+    "remembered",
+]
 
 
 @dataclass(frozen=True)
@@ -75,6 +86,8 @@ class Metric:
         recipe: How the number is made, for `recipe`.
         map_function: Same arguments, float32 (N, H, W) error map with 0 for no error; None if there is none.
         warning: One sentence to show wherever the number is shown, or "".
+        own_model: Name of the bundled model that the function loads itself, or "".
+        card: What a calibrated metric was fitted to and how good it is (see `deconv_core.calibration`); else empty.
     """
 
     key: str
@@ -94,6 +107,8 @@ class Metric:
     recipe: Mapping[str, str] = field(default_factory=dict)
     map_function: Callable[..., np.ndarray] | None = None
     warning: str = ""
+    own_model: str = ""
+    card: Mapping[str, object] = field(default_factory=dict, compare=False, repr=False)
 
 
 _PSNR_GOOD = "above 40 dB hard to tell apart, 30 dB fair, below 25 dB clearly damaged"
@@ -456,18 +471,30 @@ METRICS: dict[str, Metric] = {row.key: row for row in _ROWS}
 
 
 def metric(key: str) -> Metric:
-    """The row of one metric.
+    """The row of one metric: of the table, or one that was calibrated here and lies in the workspace.
 
     Raises:
-        DeconvError: No metric has this key.
+        DeconvError: No metric has this key, or the calibrated one is damaged.
 
     Example:
         >>> metric("psnr").unit
         'dB'
     """
-    if key not in METRICS:
-        raise DeconvError(f"There is no metric {key!r}; expected one of {', '.join(METRICS)}. Choose one of these.")
-    return METRICS[key]
+    if key in METRICS:
+        return METRICS[key]
+    from deconv_core.calibrated_metrics import saved_metric, saved_names
+
+    if (row := saved_metric(key)) is not None:
+        return row
+    known = ", ".join([*METRICS, *saved_names()])
+    raise DeconvError(f"There is no metric {key!r}; expected one of {known}. Choose one of these.")
+
+
+def is_metric(key: str) -> bool:
+    """Whether `metric` knows the key."""
+    from deconv_core.calibrated_metrics import saved_names
+
+    return key in METRICS or key in saved_names()
 
 
 def recipe(key: str, model: object | None = None) -> dict[str, object]:
@@ -501,5 +528,9 @@ def recipe(key: str, model: object | None = None) -> dict[str, object]:
     if row.needs_model and model is not None:
         made["model"] = (getattr(model, "card", None) or {}).get("name")
         made["model_digest"] = getattr(model, "digest", None)
+    elif row.own_model:
+        from deconv_core.models.saving import read_card
+
+        made["model"], made["model_digest"] = row.own_model, read_card(row.own_model)["digest"]
     made["hash"] = hashlib.sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()[:16]
     return made
