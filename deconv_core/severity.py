@@ -54,14 +54,14 @@ def broken_steps(
     Args:
         frame: As for `spread`.
         metrics: Keys.
-        higher_is_better: Direction by key; `METRICS` tells it for those that are missing.
+        higher_is_better: Direction by key; `relations.direction` tells it for those that are missing.
 
     Returns:
         `metric`, `distortion`, `steps` (both ends have a number), `broken`, `pictures` (with a broken step), `worst`
         (name of the picture with the largest rise; "" if none). Kinds with fewer than two severities have no steps.
 
     Raises:
-        DeconvError: A column is missing, or the direction of a metric is not known.
+        DeconvError: A column is missing.
     """
     import pandas as pd
 
@@ -93,9 +93,9 @@ def broken_steps(
 
 
 def _higher(key: str, given: Mapping[str, bool] | None) -> bool:
-    from deconv_core.metrics import metric
+    from deconv_core.relations import direction
 
-    return given[key] if given is not None and key in given else metric(key).higher_is_better
+    return given[key] if given is not None and key in given else direction(key) > 0
 
 
 def _check(frame: pd.DataFrame, metrics: Sequence[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import pandas as pd
 import streamlit as st
 
 from deconv_core.metrics import METRICS
@@ -13,12 +14,6 @@ from pages.ui.cached import Pair
 from pages.ui.comparison_data import Result, label, value_words
 from pages.ui.inputs import plain
 from pages.ui.pictures import show_pictures
-
-_HELP_SET = "How many per cent of the scored candidates of this run are worse or equal: 100 is the best of them."
-_HELP_REFERENCE = (
-    "The same among damaged versions of the bundled photographs, measured beforehand. Empty where the score was made "
-    "in another way or with another model."
-)
 
 
 def show_candidate(name: str, result: Result, row: int) -> None:
@@ -32,7 +27,7 @@ def show_candidate(name: str, result: Result, row: int) -> None:
     notes = [*sentences, str(line["reason"])]
     if any(notes):
         st.markdown(plain(" ".join(filter(None, notes))))
-    left, right = st.columns([5, 3], gap="large")
+    left, right = st.columns([3, 2], gap="large")
     with left:
         show_pictures(name, pair)
     with right:
@@ -58,27 +53,28 @@ def _show_scores(result: Result, row: int) -> None:
     line = result.found.frame.iloc[row]
     within = cached.run_percentiles(result.token, result.found).iloc[row]
     keys = [key for key in result.keys if not math.isnan(line[key])]
-    place = st.column_config.ProgressColumn
-    st.dataframe(
-        {
-            "Metric": [label(key) for key in keys],
-            "Score": [value_words(key, line[key]) for key in keys],
-            "In this set": [float(within[key]) for key in keys],
-            "In the reference set": [_against_reference(result, key, line[key]) for key in keys],
-        },
+    against = [_against_reference(result, key, line[key]) for key in keys]
+    st.table(
+        pd.DataFrame(
+            {
+                "Metric": [plain(label(key)) for key in keys],
+                "Score": [plain(value_words(key, line[key])) for key in keys],
+                "In this run": [_percentile_words(within[key]) for key in keys],
+                "In the bundled set": [_percentile_words(value) for value in against],
+            }
+        ),
+        border="horizontal",
         hide_index=True,
-        height="content",
-        column_config={
-            "In this set": place("In this set, %", min_value=0, max_value=100, format="%.0f", help=_HELP_SET),
-            "In the reference set": place(
-                "Bundled set, %", min_value=0, max_value=100, format="%.0f", help=_HELP_REFERENCE
-            ),
-        },
     )
     st.caption(
-        "Percentiles: per cent of the candidates that are no better, 100 for the best; in this run, and among damaged "
-        "versions of the bundled photographs."
+        "Percentiles: per cent of the candidates that are no better, 100 for the best; among all of this run, and "
+        "among damaged versions of the bundled photographs."
+        + (" A dash: the score was made in another way or with another model there." if None in against else "")
     )
+
+
+def _percentile_words(value: float | None) -> str:
+    return "–" if value is None or math.isnan(value) else f"{value:.0f}"
 
 
 def _against_reference(result: Result, key: str, value: Any) -> float | None:

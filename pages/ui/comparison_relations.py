@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import streamlit as st
 
 from deconv_core.figures import plot_config, relation_dots
 from pages.ui import cached
-from pages.ui.cached import VIEW_PIXELS
+from pages.ui.cached import VIEW_PIXELS, Pair
 from pages.ui.comparison_candidate import pair_of
 from pages.ui.comparison_data import Result, kind_words, label, value_words
 from pages.ui.comparison_scatter import choose_two
@@ -127,7 +129,7 @@ def show_disagreements(name: str, result: Result) -> None:
             key=f"{name}_order", persist_state="session",
         )  # fmt: skip
         one_image = st.toggle(
-            "Of one reference only", key=f"{name}_one", persist_state="session",
+            "Of one reference only", value=True, key=f"{name}_one", persist_state="session",
             help="Two candidates made from one reference are the easiest to judge by eye.",
         )  # fmt: skip
     x, y = choose_two(name, result, *_ROLES[order], swap=True)
@@ -136,7 +138,7 @@ def show_disagreements(name: str, result: Result) -> None:
         return
     asked = (x, y, order, one_image)
     if state.setdefault(f"{name}_asked", asked) != asked:  # another question: what was open belongs to the last one
-        state[f"{name}_asked"], state[f"{name}_place"], state[f"{name}_list"] = asked, None, 1
+        state[f"{name}_asked"], state[f"{name}_place"] = asked, None
     found = cached.run_disagreements(result.token, y, x, order, one_image, result.found)
     if not len(found):
         st.caption("These two metrics do not disagree in this way about any pair of these candidates.")
@@ -147,12 +149,12 @@ def show_disagreements(name: str, result: Result) -> None:
         opened = None
     pages = -(-len(found) // _PER_PAGE)
     if opened is None:
-        page = min(state.get(f"{name}_list") or 1, pages)
+        key = f"{name}_list_{'_'.join(map(str, asked))}"
+        page = min(state.get(key, 1), pages)
         for place in range((page - 1) * _PER_PAGE, min(page * _PER_PAGE, len(found))):
             _show_line(name, result, found.iloc[place], place, y, x)
         if pages > 1:
-            state[f"{name}_list"] = page
-            st.pagination(pages, key=f"{name}_list")
+            st.pagination(pages, key=key, persist_state="page")
     else:
         _show_opened(name, result, found.iloc[opened - 1], opened, len(found), y, x)
 
@@ -215,27 +217,20 @@ def _show_opened(name: str, result: Result, row, place: int, count: int, first: 
     references: dict[str, Shot] = {}
     for letter, number in zip("AB", numbers, strict=True):
         pair, words = pair_of(result, number), result.candidate_words(number)
-        shots.append(
-            Shot(
-                f"candidate_{letter}",
-                f"{letter}: {words}",
-                cached.png(pair.candidate_token, VIEW_PIXELS, pair.candidate),
-            )
-        )
+        made = cached.png(pair.candidate_token, VIEW_PIXELS, pair.candidate)
+        shots.append(Shot(f"candidate_{letter}", words, made))
         if pair.reference_token not in references:
             made = cached.png(pair.reference_token, VIEW_PIXELS, pair.reference)
-            references[pair.reference_token] = Shot(f"reference_{letter}", f"Reference of {letter}", made)
-        maps += _maps(pair, letter, (first, second))
-    if len(references) == 1:
-        [only] = references.values()
-        references = {"": Shot(only.key, "Reference of both", only.png)}
+            image = Path(str(result.found.frame["image"].iloc[number])).name
+            references[pair.reference_token] = Shot(f"reference_{letter}", f"Reference: {image}", made)
+        maps += _maps(pair, letter, words, (first, second))
     viewer([*shots, *references.values(), *maps], key=f"{name}_disagreement", height=480)
     st.caption(
-        "Choose what A and B of the viewer show; error maps are black where nothing changed, on one scale for both."
+        "Choose what the two sides of the viewer show. Error maps are black where nothing changed, on one scale for all."
     )
 
 
-def _maps(pair, letter: str, keys: tuple[str, str]) -> list[Shot]:
+def _maps(pair: Pair, letter: str, words: str, keys: tuple[str, str]) -> list[Shot]:
     from deconv_core import inspection
     from deconv_core.figures import map_legend
 
@@ -248,7 +243,7 @@ def _maps(pair, letter: str, keys: tuple[str, str]) -> list[Shot]:
             shots.append(
                 Shot(
                     f"map_{letter}_{key}",
-                    f"{letter}, error map: {label(key)}",
+                    f"{label(key)}, error map: {words}",
                     made,
                     legend=Legend(legend["low"], legend["high"], legend["unit"], legend["colours"]),
                 )

@@ -102,7 +102,7 @@ def _show_facts(result: Result) -> None:
         + ", ".join(f"{severity:g}" for severity in settings.severities)
     ]
     models = {recipe.get("model") for recipe in result.found.recipes.values() if isinstance(recipe, dict)} - {None, ""}
-    words += [f"Model: {', '.join(sorted(map(str, models)))}"] if models else []
+    words += [f"{'Models' if len(models) > 1 else 'Model'}: {', '.join(sorted(map(str, models)))}"] if models else []
     left_out = {
         "unchanged": "stay as they were under their distortion and are not scored",
         "too_small": "are too small for every metric",
@@ -118,7 +118,7 @@ def _take_view(name: str, folder: Path, result: Result) -> None:
     if state.get(f"{name}_view_of") == folder.name:
         return
     if f"{name}_view_of" in state:  # what was picked in another run means nothing here
-        for thing in ("pick", "rows", "place", "page"):
+        for thing in ("pick", "rows", "place"):
             state.pop(f"{name}_{thing}", None)
     state[f"{name}_view_of"] = folder.name
     keys = result.keys

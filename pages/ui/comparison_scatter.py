@@ -89,7 +89,6 @@ def _take_selection(name: str, result: Result, key: str) -> None:
             rows.append(row)
     rows = list(dict.fromkeys(rows))
     state[f"{name}_rows"], state[f"{name}_rows_from"] = rows, key
-    state[f"{name}_page"] = 1
     if len(rows) == 1:
         state[f"{name}_pick"] = rows[0]
 
@@ -116,7 +115,8 @@ def _show_chosen(name: str, result: Result, rows: list[int], x: str, y: str) -> 
     percentiles = cached.run_percentiles(result.token, result.found)
     rows = sorted(rows, key=lambda row: (percentiles[order].iloc[row], row))
     pages = -(-len(rows) // PER_PAGE)
-    page = min(state.get(f"{name}_page", 1), pages)
+    key = f"{name}_page_{hash((tuple(rows), order))}"  # another choice begins with its first page
+    page = min(state.get(key, 1), pages)
     with st.spinner("Making the pictures", show_time=False):
         tiles = [_tile(result, row, order) for row in rows[(page - 1) * PER_PAGE : page * PER_PAGE]]
     thumbnails(
@@ -124,8 +124,7 @@ def _show_chosen(name: str, result: Result, rows: list[int], x: str, y: str) -> 
         on_press=lambda pressed: state.update({f"{name}_pick": int(pressed)}),
     )  # fmt: skip
     if pages > 1:
-        state[f"{name}_page"] = page
-        st.pagination(pages, key=f"{name}_page", max_visible_pages=5)
+        st.pagination(pages, key=key, max_visible_pages=5)
     if len(rows) > 1:
         st.caption("Press a picture to see it below, beside its reference and with its error maps.")
 

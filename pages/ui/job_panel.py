@@ -211,32 +211,39 @@ def watch_job(name: str, folder: Path, show_results: Callable[[JobState], None])
 
 
 def _show_state(name: str, job: JobState) -> None:
-    words, of_kind = "Stopping" if job.stopping else _WORDS[job.state], _of_kind(job)
-    st.markdown(f"{_ICONS[job.state]} **{words}** {plain(f'({job.message})') if job.message else ''}")
+    words = "Stopping" if job.stopping else _WORDS[job.state]
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(
+            f"{_ICONS[job.state]} **{words}** {plain(f'({job.message})') if job.message else ''}", width="stretch"
+        )
+        _show_buttons(name, job)
     if job.state != "finished":
         st.progress(min(1.0, job.done / job.total) if job.total else 0.0, text=progress_words(job))
     if job.problem:
         st.caption(plain(f"Its folder is damaged: {job.problem}."))
-    with st.container(horizontal=True):
-        if job.active:
-            st.button(
-                "Stop this run", key=f"{name}_stop", on_click=_asked, args=(name, jobs.request_stop, job),
-                disabled=job.stopping, icon=":material/stop:", help=of_kind.stop,
-            )  # fmt: skip
-        else:
-            if job.state != "finished" and job.command:
-                st.button(
-                    "Resume", key=f"{name}_resume", on_click=_asked, args=(name, jobs.resume, job), type="primary",
-                    icon=":material/play_arrow:", help=of_kind.resume,
-                )  # fmt: skip
-            with st.popover("Delete", icon=":material/delete:"):
-                st.markdown(of_kind.delete)
-                st.button("Delete this run", key=f"{name}_delete", on_click=_delete, args=(name, job))
-            with st.popover("Log and command", icon=":material/article:", width="content"):
-                _show_log(job)
     refused = st.session_state.pop(f"{name}_refused", "")
     if refused:
         st.error(plain(refused))
+
+
+def _show_buttons(name: str, job: JobState) -> None:
+    of_kind = WORDS.get(job.kind, WORDS["train"])
+    if job.active:
+        st.button(
+            "Stop this run", key=f"{name}_stop", on_click=_asked, args=(name, jobs.request_stop, job),
+            disabled=job.stopping, icon=":material/stop:", help=of_kind.stop,
+        )  # fmt: skip
+        return
+    if job.state != "finished" and job.command:
+        st.button(
+            "Resume", key=f"{name}_resume", on_click=_asked, args=(name, jobs.resume, job), type="primary",
+            icon=":material/play_arrow:", help=of_kind.resume,
+        )  # fmt: skip
+    with st.popover("Log and command", icon=":material/article:", width="content"):
+        _show_log(job)
+    with st.popover("Delete", icon=":material/delete:"):
+        st.markdown(of_kind.delete)
+        st.button("Delete this run", key=f"{name}_delete", on_click=_delete, args=(name, job))
 
 
 def _show_log(job: JobState) -> None:
@@ -259,16 +266,12 @@ def _delete(name: str, job: JobState) -> None:
         leave_job()
 
 
-def _of_kind(job: JobState) -> JobWords:
-    return WORDS.get(job.kind, WORDS["train"])
-
-
 def progress_words(job: JobState) -> str:
     """How far a job is and how long it will take, in the units of its kind."""
     if not job.total:
         return "nothing done yet" if job.active else "nothing done"
     left = f", about {time_words(job.seconds_left)} left" if job.seconds_left is not None else ""
-    return f"{job.done:,} of {job.total:,} {_of_kind(job).unit}{left}"
+    return f"{job.done:,} of {job.total:,} {WORDS.get(job.kind, WORDS['train']).unit}{left}"
 
 
 def _when(seconds: float) -> str:
