@@ -225,7 +225,7 @@ def compute(
     folds: int = 10,
     seed: int = 0,
     report: Callable[[int, int], None] = lambda done, total: None,
-    parts: Path | None = None,
+    parts: Sequence[Path] = (),
 ) -> Outcome:
     """Compute the metrics that are missing, and compare all of them with the human scores.
 
@@ -235,8 +235,8 @@ def compute(
         model_name: Model for the recon_* scores.
         resamples, folds, seed: See `agreement.agreement`.
         report: Called with the numbers of pictures done and to do; may raise KeyboardInterrupt to end the work.
-        parts: Folder where scores are kept as they are computed; what an earlier run with the same metrics left there
-            for the same pictures is taken over.
+        parts: Folders with scores that were kept: what was computed with the same metrics for the same pictures is
+            taken over. New scores are kept in the first one.
 
     Raises:
         DeconvError: A column cannot be used.
@@ -299,6 +299,7 @@ def run(
     wait_turn: bool = False,
     low_priority: bool = False,
     command: str = "",
+    reuse: Path | None = None,
     calibrate: str = "",
     calibrate_on: str = "metrics",
     tell: Callable[[str], None] = lambda line: None,
@@ -314,6 +315,7 @@ def run(
         resume: Go on with the run in the folder; what it had computed is taken over.
         wait_turn, low_priority: See `jobs.JobFolder`.
         command: For `settings.json`.
+        reuse: Job folder of another run whose scores are taken over where pictures and metrics are the same.
         calibrate: Name of a metric to make from what was compared; its card is `results/calibration.json`.
         calibrate_on: Features to make it from, see `calibrated_metrics.calibrate_outcome`.
         tell: Called with every line that should be read before anything is computed.
@@ -325,7 +327,12 @@ def run(
         JobError: Not one picture could be scored, or another process works in the folder.
         KeyboardInterrupt: An end was asked for.
     """
+    from deconv_core.agree_report import write_agree_report
+    from deconv_core.agree_result import read_result
+
     folder = Path(folder)
+    if reuse is not None and not reuse.is_dir():
+        raise DeconvError(f"--reuse got '{reuse}', which is no job folder; name one, or leave it out.")
     if calibrate:
         from deconv_core.calibrated_metrics import check_name
 
@@ -355,7 +362,8 @@ def run(
         if plan.missing:
             job.status("scoring pictures")
         else:
-            job.status("comparing with the human scores", 0, 1)
+            rated = int(plan.scores.frame[plan.scores.column("mos")].notna().sum())
+            job.status("comparing with the human scores", 0, rated)
         outcome = compute(
             plan,
             higher_is_better=higher_is_better,
@@ -363,11 +371,11 @@ def run(
             resamples=resamples,
             seed=seed,
             report=progress,
-            parts=parts,
+            parts=[parts, *([reuse / "results" / "parts"] if reuse is not None else [])],
         )
-        job.status("writing tables")
+        job.status("writing tables and the report")
         write(outcome, folder, command=command)
-        shutil.rmtree(parts, ignore_errors=True)
+        write_agree_report(read_result(folder))
         if calibrate:
             from deconv_core.calibrated_metrics import calibrate_outcome
 
@@ -389,8 +397,10 @@ def run(
             )
             _write_json(job.results / "calibration.json", card)
         if not plan.missing:
-            job.status(None, 1, 1)
-        job.finish_message(outcome.advice)
+            job.status(None, rated, rated)
+        number = len(plan.read) + len(plan.missing)
+        told = f"{number} {'metric' if number == 1 else 'metrics'} compared with {len(outcome.rows):,} rows"
+        job.finish_message(f"{told}; {calibrate} calibrated" if calibrate else told)
     return outcome
 
 
@@ -552,8 +562,8 @@ class _Parts:
     another one now, the scores are computed again.
     """
 
-    def __init__(self, folder: Path | None, recipes: Mapping[str, Any]):
-        self._folder, self._recipes = folder, recipes
+    def __init__(self, folders: Sequence[Path], recipes: Mapping[str, Any]):
+        self._folders, self._recipes = folders, recipes
         self._rows: list[dict[str, Any]] = []
         self._written = time.monotonic()
 
@@ -564,7 +574,7 @@ class _Parts:
         from deconv_core.tables import json_bytes, read_recipes
 
         found: dict[int, dict[str, Any]] = {}
-        files = sorted(self._folder.glob("*.parquet")) if self._folder is not None else []
+        files = [file for folder in self._folders for file in sorted(folder.glob("*.parquet"))]
         if not files:
             return found
         recipes = json.loads(json_bytes(pd.DataFrame(), self._recipes))["recipes"]
@@ -584,7 +594,7 @@ class _Parts:
 
     def add(self, place: int, pair: Pair, row: Mapping[str, Any]) -> None:
         """Remember a row; written to disk now and then."""
-        if self._folder is None:
+        if not self._folders:
             return
         self._rows.append({"place": place, "mark": _mark(pair), **row})
         if time.monotonic() - self._written > _KEEP_SECONDS:
@@ -598,8 +608,8 @@ class _Parts:
 
         if not self._rows:
             return
-        self._folder.mkdir(parents=True, exist_ok=True)
-        write_table(pd.DataFrame(self._rows), self._folder / f"{time.time_ns()}.parquet", self._recipes)
+        self._folders[0].mkdir(parents=True, exist_ok=True)
+        write_table(pd.DataFrame(self._rows), self._folders[0] / f"{time.time_ns()}.parquet", self._recipes)
         self._rows, self._written = [], time.monotonic()
 
 

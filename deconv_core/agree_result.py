@@ -84,6 +84,13 @@ class AgreeResult:
         told = [direction_words(found.get("higher_is_better")), found.get("why", ""), found.get("contradiction", "")]
         return f"Human scores: {told[0]}. {' '.join(filter(None, told[1:]))}"
 
+    def names(self) -> list[str]:
+        """What each row of `rows` is called: its picture, or its number."""
+        told = (self.settings.get("columns") or {}).get("candidate")
+        if told and told["column"] in self.rows:
+            return [str(cell) for cell in self.rows[told["column"]]]
+        return [f"row {number}" for number in range(1, len(self.rows) + 1)]
+
     def picture(self, row: int) -> tuple[Path | None, Path | None]:
         """Reference and candidate of a row of `rows`; None where there is none (any more)."""
         if self.pictures is None or not 0 <= row < len(self.pictures):
@@ -134,9 +141,12 @@ def read_result(folder: str | Path) -> AgreeResult | None:
 
 def metric_label(key: str) -> str:
     """The name of a metric on screen; a column that is no metric of ours keeps its own."""
-    from deconv_core.metrics import METRICS
+    from deconv_core.metrics import is_metric, metric
 
-    return METRICS[key].label if key in METRICS else key
+    try:
+        return metric(key).label if is_metric(key) else key
+    except DeconvError:  # a calibrated metric whose file is damaged
+        return key
 
 
 # Tables for people: column names are headings, numbers stay numbers
@@ -177,6 +187,8 @@ def rivals_table(found: AgreeResult) -> pd.DataFrame:
         return pd.DataFrame()
     rows = rows[rows["group"] == ALL]
     best = found.metrics[0] if found.metrics else ""
+    rank = {key: place for place, key in enumerate(found.metrics)}
+    rows = rows.sort_values("metric", key=lambda column: column.map(rank), kind="stable")
     # With every metric against PSNR and SSIM, each against the best tells nothing new where that is one of the two.
     wanted = [key for key in rows["against"].unique() if plain_name(key) in BASELINES or key == best]
     rows = rows[rows["against"].isin(wanted)]
@@ -235,6 +247,32 @@ def held_out_table(found: AgreeResult) -> pd.DataFrame:
             "Folds": [int(folds.get(key, 0)) for key in rows["metric"]],
         }
     )
+
+
+def furthest(found: AgreeResult, metric: str, count: int = 12) -> pd.DataFrame:
+    """The rows whose human score lies furthest from what a metric's curve expects: where metric and people disagree.
+
+    Returns:
+        Columns `row` (position in `rows`), `name`, `score`, `expected` and `difference` (score less expected), the
+        furthest first; empty without a curve.
+    """
+    import pandas as pd
+
+    from deconv_core.agreement import finite
+
+    columns = ["row", "name", "score", "expected", "difference"]
+    fit = found.fits.get((metric, ALL))
+    if fit is None:
+        return pd.DataFrame(columns=columns)
+    score = found.rows[found.scores].to_numpy(np.float64)
+    values = finite(found.rows[metric].to_numpy(np.float64), metric)[0]
+    known = np.flatnonzero(np.isfinite(values) & np.isfinite(score))
+    expected = fit.predict(values[known])
+    distance = score[known] - expected
+    order = np.argsort(-np.abs(distance), kind="stable")[:count]
+    names = found.names()
+    rows = [(int(known[k]), names[known[k]], score[known[k]], expected[k], distance[k]) for k in order]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def published_table(found: AgreeResult) -> pd.DataFrame:

@@ -332,7 +332,7 @@ def relation_dots(table: pd.DataFrame, coefficient: str, names: Sequence[str]) -
             hovertemplate="%{y}: %{x:.3f} (%{customdata[0]:.3f} to %{customdata[1]:.3f})<extra></extra>",
         )
     )
-    figure.update_xaxes(title=f"{coefficient.upper()} with 95 % interval (1: the same order)")
+    figure.update_xaxes(title=f"{coefficient.upper()} , 95 % interval")
     figure.update_yaxes(ticksuffix="  ")
     _finish(figure, height=110 + 26 * len(order))
     figure.update_layout(showlegend=False)
@@ -468,6 +468,38 @@ def threshold_histogram(
     figure.update_yaxes(title="images", rangemode="tozero")
     figure.update_layout(bargap=0, barmode="overlay")
     return _finish(figure, height=280)
+
+
+def overlaid_histograms(histograms: Mapping[str, tuple[np.ndarray, np.ndarray]], *, title: str) -> go.Figure:
+    """How often each value occurs in several sets, as shares, so that sets of any size can be compared.
+
+    Args:
+        histograms: Name of the set -> (counts, shape (K,); limits of the bins, shape (K + 1,)).
+        title: Name of the value, with its unit.
+
+    Returns:
+        The figure: one stepped line per set.
+    """
+    import plotly.graph_objects as go
+
+    figure = go.Figure()
+    for number, (name, (counts, edges)) in enumerate(histograms.items()):
+        share = 100 * np.asarray(counts, float) / max(1.0, float(np.sum(counts)))
+        shown = _escaped(name)
+        figure.add_trace(
+            go.Scatter(
+                x=np.asarray(edges, float),
+                y=np.append(share, share[-1:]),
+                name=shown,
+                mode="lines",
+                line={"color": COLOURS[number % len(COLOURS)], "dash": DASHES[number % len(DASHES)], "shape": "hv"},
+                fill="tozeroy",
+                hovertemplate=f"{shown}, from %{{x:.4g}}: %{{y:.1f}} %<extra></extra>",
+            )
+        )
+    figure.update_xaxes(title=title)
+    figure.update_yaxes(title="share of images (%)", rangemode="tozero")
+    return _finish(figure, height=320)
 
 
 # Spectra
@@ -873,6 +905,7 @@ def _escaped(text: str) -> str:
 
 # Metrics and people
 
+_MANY_POINTS = 1000  # beyond it they are drawn fainter
 _MOST_DRAWN_POINTS = 3000  # beyond it the browser draws points as one picture
 
 
@@ -885,6 +918,7 @@ def opinion_scatter(
     names: Sequence[str] | None = None,
     group: str | None = None,
     highlight: str | None = None,
+    metric_title: str = "",
     scores_title: str = "human score",
     metrics: Mapping[str, Any] | None = None,
 ) -> go.Figure:
@@ -898,6 +932,7 @@ def opinion_scatter(
         names: What a point is called when pointed at, one per row of `frame`.
         group: Column that `highlight` is a value of.
         highlight: Group whose points stand out.
+        metric_title: Title of the horizontal axis; label, unit and direction of a known metric without it.
         scores_title: Title of the vertical axis.
         metrics: As in `severity_curves`.
 
@@ -934,7 +969,7 @@ def opinion_scatter(
                     "color": _NEUTRAL if dimmed else COLOURS[number],
                     "symbol": SYMBOLS[0 if number == 0 else 2],
                     "size": 7 if number == 0 else 9,
-                    "opacity": 0.35 if dimmed else 0.65,
+                    "opacity": 0.3 if dimmed or drawn.sum() > _MANY_POINTS else 0.65,
                 },
                 customdata=places[:, None],
                 text=told,
@@ -952,7 +987,8 @@ def opinion_scatter(
                 hovertemplate=f"expected at {label} %{{x:.4g}}: %{{y:.4g}}<extra></extra>",
             )
         )
-    figure.update_xaxes(title=_escaped(axis_title(metric, metrics=table)) if metric in table else label)
+    usual = axis_title(metric, metrics=table) if metric in table else label
+    figure.update_xaxes(title=_escaped(metric_title or usual))
     figure.update_yaxes(title=_escaped(scores_title))
     figure.update_layout(hovermode="closest")
     return _finish(figure, height=440)

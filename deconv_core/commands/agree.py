@@ -46,6 +46,9 @@ def _roles(_context, _parameter, values: tuple[str, ...]) -> dict[str, str]:
 @click.option("--wait-turn", is_flag=True, help="Wait until no other job of this workspace is at work.")
 @click.option("--low-priority", is_flag=True, help="Let everything else on this machine go first.")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out; scores it had computed are taken over.")
+@click.option(
+    "--reuse", type=click.Path(path_type=Path), help="Job folder whose scores of the same pictures are taken over."
+)
 @click.option("--out", type=click.Path(path_type=Path), help="Job folder for tables, curves and the report.")
 def agree(
     table,
@@ -59,6 +62,7 @@ def agree(
     resume,
     wait_turn,
     low_priority,
+    reuse,
     **request,
 ) -> None:
     """Compare metrics with the human scores of a table, or of a known data set's folder."""
@@ -66,9 +70,10 @@ def agree(
 
     if resamples < 0:
         raise DeconvError(f"--resamples got {resamples}; expected 0 or more.")
-    if out is None and (resume or wait_turn or low_priority):
-        raise DeconvError("--resume, --wait-turn and --low-priority belong to a job folder; name one with --out.")
-
+    if out is None and (resume or wait_turn or low_priority or reuse):
+        raise DeconvError(
+            "--resume, --reuse, --wait-turn and --low-priority belong to a job folder; name it with --out."
+        )
     if calibrate:
         calibrated_metrics.check_name(calibrate)
 
@@ -112,6 +117,7 @@ def agree(
         resume=resume,
         wait_turn=wait_turn,
         low_priority=low_priority,
+        reuse=reuse,
         command=command_line(out),
         calibrate=calibrate,
         calibrate_on=calibrate_on,

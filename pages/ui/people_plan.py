@@ -38,7 +38,7 @@ _FIRST_SHEET = "the first that holds a table"
 _NO_SPLIT = "(no split)"
 _MOST_GROUPS = 60
 _PREVIEW_ROWS = 200
-_WIDTH = 235
+_WIDTH = 220
 
 
 @dataclass(frozen=True)
@@ -183,7 +183,7 @@ def _choose_columns(
     }
     own = [str(column) for column in guessed.frame.columns if column not in derived]
     chosen: dict[str, str] = {}
-    with st.container(horizontal=True, gap="medium"):
+    with st.container(horizontal=True, gap="small"):
         for role, label in _ROLES.items():
             guess = guessed.roles.get(role)
             options = [column for column in own if column in numeric] if role == "mos" else [*own, NO_COLUMN]
@@ -196,7 +196,7 @@ def _choose_columns(
                     key=f"{name}_people_{role}_{_mark(source)}", placeholder="Choose its column",
                     format_func=lambda column: "(none)" if column == NO_COLUMN else column,
                 )  # fmt: skip
-                told = f"Guessed {guess.why}." if guess else "No column is named like it."
+                told = f"Guessed: {guess.why}." if guess else "No column is named like it."
                 st.caption(plain("As you say." if column != default else told))
             if column is not None and column != default:
                 chosen[role] = column

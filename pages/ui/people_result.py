@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from deconv_core import agree_result
-from deconv_core.agree_result import AgreeResult, metric_label
+from deconv_core.agree_report import FILE, interval_words, scatter
+from deconv_core.agree_result import ALL, AgreeResult, metric_label
 from deconv_core.errors import ImageError
-from deconv_core.figures import agreement_intervals, opinion_scatter, plot_config
+from deconv_core.figures import agreement_intervals, plot_config
 from deconv_core.jobs import JobState
 from pages.ui import cached
 from pages.ui.inputs import plain
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 PARTS = {
     "scatter": "Scores and metrics",
+    "furthest": "Where they disagree",
     "groups": "By kind",
     "held_out": "New contents",
     "published": "Published",
@@ -28,6 +30,8 @@ PARTS = {
 }
 _ALL = "(all)"
 _LISTED = 500
+_FURTHEST = 50
+_FOUR = st.column_config.NumberColumn(format="%.4g")
 _THREE = st.column_config.NumberColumn(format="%.3f")
 _HEADINGS: dict[str, Any] = {
     "SRCC": st.column_config.NumberColumn(format="%.3f", help="Spearman: does the order agree? 1 is the best."),
@@ -74,6 +78,8 @@ def show_agreement(name: str, job: JobState) -> None:
     )  # fmt: skip
     if part == "scatter":
         st.fragment(_show_scatter)(name, found)
+    elif part == "furthest":
+        st.fragment(_show_furthest)(name, found)
     elif part == "groups":
         _show_groups(found)
     elif part == "held_out":
@@ -88,6 +94,7 @@ def show_agreement(name: str, job: JobState) -> None:
 def _has(found: AgreeResult, part: str) -> bool:
     return {
         "scatter": True,
+        "furthest": bool(found.fits),
         "groups": bool(found.groups),
         "held_out": bool(len(found.held_out)),
         "published": bool(len(found.published)),
@@ -97,19 +104,7 @@ def _has(found: AgreeResult, part: str) -> bool:
 
 def _show_overview(found: AgreeResult) -> None:
     st.plotly_chart(agreement_intervals(found.overall()), config=plot_config("agreement"), key="people_agreement_plot")
-    count = int(found.overall()["count"].max())
-    settings = found.settings
-    contents = int(found.overall()["contents"].max())
-    drawn = f"{contents:,} contents" if settings.get("content") else f"{count:,} single pictures"
-    intervals = (
-        f"Lines are 95 % intervals: {settings['resamples']:,} times, {drawn} were drawn again."
-        if settings.get("resamples")
-        else "No intervals were asked for."
-    )
-    st.caption(
-        f"SRCC asks whether a metric puts the pictures in the order in which people put them: 1 is the same order, 0 "
-        f"none. {count:,} pictures. {intervals}"
-    )
+    st.caption(interval_words(found))
     _table(agree_result.metrics_table(found), "How well each metric agrees with people")
     rivals = agree_result.rivals_table(found)
     if len(rivals):
@@ -121,6 +116,8 @@ def _table(frame: pd.DataFrame, title: str) -> None:
     first = next(iter(frame.columns), "")
     numbers = {column: _THREE for column in frame.columns if frame[column].dtype.kind == "f"}
     fixed = {first: st.column_config.TextColumn(pinned=True)}
+    if "Against" in frame:
+        fixed["Against"] = st.column_config.TextColumn(width="medium")
     st.dataframe(
         frame,
         hide_index=True,
@@ -130,28 +127,14 @@ def _table(frame: pd.DataFrame, title: str) -> None:
 
 
 def _show_scatter(name: str, found: AgreeResult) -> None:
-    group = found.settings.get("group")
     with st.container(horizontal=True):
         metric = st.selectbox("Metric", found.metrics, format_func=metric_label, key=f"{name}_people_metric", width=280)
         marked = _ALL
         if found.groups:
             marked = st.selectbox("Kind", [_ALL, *found.groups], key=f"{name}_people_marked", width=280)
-    part = "all" if marked == _ALL else marked
-    fit = found.fits.get((metric, part))
-    names = _names(found)
-    better = (found.settings.get("direction") or {}).get("higher_is_better")
-    direction = "" if better is None else f", {'higher' if better else 'lower'} is better"
+    part = ALL if marked == _ALL else marked
     event = st.plotly_chart(
-        opinion_scatter(
-            found.rows,
-            metric,
-            found.scores,
-            curve=fit.curve() if fit else None,
-            names=names,
-            group=group,
-            highlight=None if marked == _ALL else marked,
-            scores_title=f"{found.scores} (human score{direction})",
-        ),
+        scatter(found, metric, group=part, named=True),
         config=plot_config(f"{metric}_against_people"),
         key=f"{name}_people_scatter_{metric}_{found.groups.index(marked) if marked != _ALL else ''}",
         on_select="rerun",
@@ -164,7 +147,7 @@ def _show_scatter(name: str, found: AgreeResult) -> None:
         words = "Press a point to see its picture." if found.pictures is not None else "Press a point to see its row."
         st.caption(words)
         return
-    _show_row(name, found, places[0], names)
+    _show_row(name, found, places[0])
 
 
 def _curve_words(found: AgreeResult, metric: str, group: str) -> str:
@@ -179,18 +162,11 @@ def _curve_words(found: AgreeResult, metric: str, group: str) -> str:
     )
 
 
-def _names(found: AgreeResult) -> list[str]:
-    told = (found.settings.get("columns") or {}).get("candidate")
-    if told and told["column"] in found.rows:
-        return [str(cell) for cell in found.rows[told["column"]]]
-    return [f"row {number}" for number in range(1, len(found.rows) + 1)]
-
-
-def _show_row(name: str, found: AgreeResult, place: int, names: list[str]) -> None:
-    """The picture of a point, or at least its row."""
-    row = found.rows.iloc[place]
+def _show_row(name: str, found: AgreeResult, place: int) -> None:
+    """The picture of a row, or at least its numbers."""
+    row, called = found.rows.iloc[place], found.names()[place]
     values = [f"{metric_label(key)} {row[key]:.4g}" for key in found.metrics if row[key] == row[key]]
-    st.markdown(f"**{plain(names[place])}**: human score {row[found.scores]:.4g}; {plain(', '.join(values))}.")
+    st.markdown(f"**{plain(called)}**: human score {row[found.scores]:.4g}; {plain(', '.join(values))}.")
     reference, candidate = found.picture(place)
     if candidate is None:
         if found.pictures is not None:
@@ -200,11 +176,44 @@ def _show_row(name: str, found: AgreeResult, place: int, names: list[str]) -> No
     try:
         if reference is not None:
             shots.append(Shot("reference", "Reference", _png(reference)))
-        shots.append(Shot("judged", "Image to judge", _png(candidate), caption=names[place]))
+        shots.append(Shot("judged", "Image to judge", _png(candidate), caption=called))
     except ImageError as error:
         st.caption(plain(error))
         return
     viewer(shots, key=f"{name}_people_viewer", height=420)
+
+
+def _show_furthest(name: str, found: AgreeResult) -> None:
+    """The pictures that a metric misjudges most, as a list; pressing one shows it."""
+    metric = st.selectbox("Metric", found.metrics, format_func=metric_label, key=f"{name}_people_far_metric", width=280)
+    rows = agree_result.furthest(found, metric, _FURTHEST)
+    event = st.dataframe(
+        rows.drop(columns="row").rename(
+            columns={
+                "name": "Image to judge",
+                "score": "Human score",
+                "expected": "Expected by the metric",
+                "difference": "Difference",
+            }
+        ),
+        hide_index=True,
+        height=320,
+        key=f"{name}_people_far_{metric}",
+        on_select="rerun",
+        selection_mode="single-row",
+        column_config={
+            "Human score": _FOUR,
+            "Expected by the metric": _FOUR,
+            "Difference": st.column_config.NumberColumn(format="%+.4g"),
+        },
+    )
+    st.caption(
+        "Pictures whose human score lies furthest from the fitted curve: people saw something there that the metric "
+        "did not, or the other way round. Mark a row to see its picture."
+    )
+    chosen = event.selection.rows if event else []
+    if chosen:
+        _show_row(name, found, int(rows["row"].iloc[chosen[0]]))
 
 
 def _png(path: Path) -> bytes:
@@ -255,7 +264,7 @@ def _show_downloads(name: str, job: JobState, found: AgreeResult) -> None:
     results = found.folder / "results"
     with st.container(horizontal=True):
         for file, label in (
-            ("report.html", "Report (HTML)"),
+            (FILE, "Report (HTML)"),
             ("agreement.csv", "Agreement (CSV)"),
             ("agreement.parquet", "Agreement (Parquet)"),
             ("significance.csv", "Differences (CSV)"),

@@ -66,7 +66,8 @@ def _on_the_server(name: str) -> ScoresSource | None:
         placeholder="~/studies/ratings.csv, or ~/kadid10k",
     ).strip()
     roots = allowed_roots()
-    st.caption(plain(f"Known by their folder: {', '.join(LAYOUTS)}. They are read where they lie and stay there."))
+    known = ", ".join(row.data_set for row in LAYOUTS.values())
+    st.caption(plain(f"Known by their folder: {known}. They are read where they lie and stay there."))
     st.caption(plain(f"May be opened here: {', '.join(map(str, roots)) or 'no folder'}."))
     if not place:
         return None
