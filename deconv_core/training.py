@@ -452,8 +452,10 @@ def _initialise_linear_path(model, make_batch, steps: int) -> None:
 
 
 def _take_over(model, trained) -> None:
-    shapes = [tuple(weight.shape) for weight in model.weights]
-    if shapes != [tuple(weight.shape) for weight in trained.weights]:
+    def build(network):
+        return [(type(layer).__name__, [tuple(weight.shape) for weight in layer.weights]) for layer in network.layers]
+
+    if build(model) != build(trained):
         raise ModelError(
             "--start-from names a model of another architecture; give the same --architecture and --arguments."
         )

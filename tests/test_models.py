@@ -26,6 +26,9 @@ def with_noise(model, seed=3):
     return model
 
 
+BLOCKS = ("encode_2", "encode_4", "decode_2", "decode_block")  # of the small one
+
+
 def test_article_is_the_introductory_network_with_its_two_mends():
     model = architecture("article").build()
     kinds = [type(layer).__name__ for layer in model.layers]
@@ -76,6 +79,12 @@ def test_saved_and_loaded_again_the_output_is_the_same(key, tmp_path):
     again = keras.models.load_model(tmp_path / "model.keras", safe_mode=True)
     batch = np.random.default_rng(0).random((1, 16, 16, model.input_shape[-1]), np.float32)
     np.testing.assert_array_equal(model(batch), again(batch))
+
+
+def test_only_rectified_blocks_end_in_a_relu():
+    names = {flag: {layer.name for layer in photo(rectified=flag).layers} for flag in (False, True)}
+    assert names[True] - names[False] == {f"{part}_relu" for part in BLOCKS}
+    assert {f"{part}_add" for part in BLOCKS} < names[False]
 
 
 def test_wrong_arguments_are_refused_in_words():

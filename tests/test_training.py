@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deconv_core.errors import DeconvError, JobError
+from deconv_core.errors import DeconvError, JobError, ModelError
 from deconv_core.models.saving import load_model
 from deconv_core.training import TrainSettings, settings_from, train
 
@@ -269,3 +269,11 @@ def test_bfloat16_steps_leave_a_float32_model_that_learned(settings, tmp_path):
 def test_an_unknown_precision_is_told():
     with pytest.raises(DeconvError, match="--precision got 'half'; choose one of float32, bfloat16"):
         TrainSettings("samples", precision="half").check()
+
+
+def test_weights_of_another_structure_are_refused_even_where_their_shapes_fit(settings, tmp_path):
+    card = train(replace(settings, epochs=1), tmp_path / "first")
+    file = tmp_path / "first" / "results" / f"{card['name']}.keras"
+    other = replace(settings, start_from=str(file), arguments={**SMALL, "rectified": 1})
+    with pytest.raises(ModelError, match="another architecture"):
+        train(other, tmp_path / "second")

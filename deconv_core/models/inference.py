@@ -83,18 +83,23 @@ class Reconstructor:
     def _encoder(self):
         import keras
 
-        model = keras.Model(self.keras_model.inputs, self._code.output)
+        model = keras.Model(self.keras_model.inputs, self.code_layer.output)
         return _compile(model, self.channels, clip=False)
 
     @cached_property
     def _decoder(self):
         import keras
 
-        model = keras.Model(self._code.output, self.keras_model.outputs)
-        return _compile(model, int(self._code.output.shape[-1]), clip=True)
+        model = keras.Model(self.code_layer.output, self.keras_model.outputs)
+        return _compile(model, int(self.code_layer.output.shape[-1]), clip=True)
 
     @property
-    def _code(self):
+    def code_layer(self) -> Any:
+        """The Keras layer between E and D.
+
+        Raises:
+            ModelError: The model has none of the name on its card.
+        """
         name = self.card.get("code_layer", "code")
         try:
             return self.keras_model.get_layer(name)

@@ -18,6 +18,7 @@ def photo(
     code_channels: int = 32,
     decoder: str = "subpixel",
     normalisation: str = "none",
+    rectified: bool = False,
 ) -> keras.Model:
     """Encoder and decoder with a code at 1/8 resolution and a linear path that can start from principal components.
 
@@ -45,32 +46,35 @@ def photo(
             `transposed` (transposed convolution with a kernel of twice the stride) or `resize` (nearest upsampling,
             then convolution; Odena et al. 2016, doi:10.23915/distill.00003).
         normalisation: `none`, or `divisive` (Ballé et al. 2016) after the encoder's and decoder's widest layers.
+        rectified: A ReLU after the sum of each residual block, as the first models had it. Without one (Lim et al.
+            2017, arXiv:1707.02921) no channel can fall silent for good, and wide networks learn where they stalled.
     """
     if decoder not in DECODERS:
         raise ValueError(f"Unknown decoder '{decoder}'; choose one of {', '.join(DECODERS)}.")
     if normalisation not in NORMALISATIONS:
         raise ValueError(f"Unknown normalisation '{normalisation}'; choose one of {', '.join(NORMALISATIONS)}.")
+    block = _rectified_block if rectified else _residual_block
     divide = normalisation == "divisive"
 
     picture = keras.Input((None, None, channels), name="picture")
     centred = layers.Rescaling(1.0, offset=-0.5, name="centre")(picture)
     folded = SpaceToDepth(4, name="fold")(centred)
     x = layers.Conv2D(width, 3, padding="same", activation="relu", name="encode_1")(folded)
-    x = _block(x, width, "encode_2")
+    x = block(x, width, "encode_2")
     x = layers.Conv2D(deep_width, 2, strides=2, activation="relu", name="encode_3")(x)
     x = DivisiveNormalisation(name="encode_divide")(x) if divide else x
     for number in range(blocks):
-        x = _block(x, deep_width, f"encode_{number + 4}")
+        x = block(x, deep_width, f"encode_{number + 4}")
     x = layers.Conv2D(code_channels, 1, kernel_initializer="zeros", name="encode_out")(x)
     linear = layers.Conv2D(code_channels, 2, strides=2, use_bias=False, name="linear_encode")(folded)
     code = layers.Add(name="code")([x, linear])
 
     x = layers.Conv2D(deep_width, 1, activation="relu", name="decode_1")(code)
     for number in range(blocks):
-        x = _block(x, deep_width, f"decode_{number + 2}")
+        x = block(x, deep_width, f"decode_{number + 2}")
     x = DivisiveNormalisation(inverse=True, name="decode_multiply")(x) if divide else x
     x = _enlarge(x, width, 2, decoder, "decode_up2", activation="relu")
-    x = _block(x, width, "decode_block")
+    x = block(x, width, "decode_block")
     linear = layers.Conv2D(64 * channels, 1, name="linear_decode")(code)
     if decoder == "subpixel":  # one unfolding serves both paths
         x = layers.Conv2D(16 * channels, 3, padding="same", kernel_initializer="zeros", name="decode_up4")(x)
@@ -84,11 +88,16 @@ def photo(
     return keras.Model(picture, rebuilt, name="photo")
 
 
-def _block(x, filters, name):
+def _residual_block(x, filters, name):
     """Two convolutions added to what came in."""
     y = layers.Conv2D(filters, 3, padding="same", activation="relu", name=f"{name}_a")(x)
     y = layers.Conv2D(filters, 3, padding="same", name=f"{name}_b")(y)
-    return layers.ReLU(name=f"{name}_relu")(layers.Add(name=f"{name}_add")([x, y]))
+    return layers.Add(name=f"{name}_add")([x, y])
+
+
+def _rectified_block(x, filters, name):
+    """The same, then a ReLU."""
+    return layers.ReLU(name=f"{name}_relu")(_residual_block(x, filters, name))
 
 
 def _enlarge(x, filters, factor, decoder, name, **options):

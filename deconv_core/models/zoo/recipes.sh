@@ -8,8 +8,8 @@
 set -euo pipefail
 photographs=$1 mnist=$2 tests=$3 out=$4
 train() { python -m deconv_core train --out "$out/$1" --name "$1" "${@:2}"; }
-photo=(--data "$photographs" --include 'ss03_*.jpg' --architecture photo --steps-per-epoch 400
-    --note '2,100 photographs from Unsplash (the ss03 part of BIQ2021)')
+photo=(--data "$photographs" --include 'ss03_*.jpg' --architecture photo --argument rectified=1
+    --steps-per-epoch 400 --note '2,100 photographs from Unsplash (the ss03 part of BIQ2021)')
 
 train grey_denoise "${photo[@]}" --label 'Grey denoiser (for the deconvolution score)' --argument channels=1 \
     --objective restore --degradations white_noise:3 --epochs 15
