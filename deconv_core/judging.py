@@ -39,7 +39,7 @@ QUESTIONS = {
     "better": "Which of these two looks better?",
 }
 SIDES = ("left", "right")
-LARGEST_SIDE = 384  # pixels: three such pictures stand side by side on a laptop without being made smaller
+LARGEST_SIDE = 320  # pixels: three such pictures stand side by side on a laptop, one screen pixel per picture pixel
 MOST_PICTURES = 400
 FEWEST_TRIALS, MOST_TRIALS = 8, 300
 # The judge sees the untouched picture beside one that nobody takes for it.
@@ -270,7 +270,8 @@ def plan_trials(study: Study, judge: str) -> tuple[Trial, ...]:
     """The trials of one judge: decided by the study's seed and the judge's name alone.
 
     The first pairs link all conditions with one another; of the later ones, every second completes a triad of pictures,
-    and the others are those met least so far. Catch trials and repetitions are a tenth each, at least two where there is room. A study with fewer pairs gives fewer trials.
+    and the others are those met least so far. Catch trials and repetitions are a tenth each, at least two where there
+    is room. A study with fewer pairs gives fewer trials.
     """
     generator = np.random.default_rng([study.seed, *hashlib.sha256(_judge_name(judge).encode()).digest()[:16]])
     checks = max(_FEWEST_CHECKS, round(study.num_trials * _CATCH_SHARE))
@@ -285,10 +286,10 @@ def plan_trials(study: Study, judge: str) -> tuple[Trial, ...]:
     for content in generator.permutation(max(len(study.contents), checks))[:checks] % len(study.contents):
         shown = sides(study.reference(int(content)), f"{content:02d}_catch")
         trials.insert(int(generator.integers(1, len(trials) + 1)), Trial("catch", int(content), *shown))
-    early = [place for place, trial in enumerate(trials) if trial.kind == "main"][: max(1, len(trials) // 2)]
-    chosen = generator.permutation(early)[: min(repeats, len(early))]
-    for place in sorted(int(place) for place in chosen):
-        again = trials[place]
+    early = [trial for trial in trials if trial.kind == "main"][: max(1, len(pairs) // 2)]
+    for number in generator.permutation(len(early))[:repeats]:
+        again = early[int(number)]
+        place = trials.index(again)  # found anew each time, for every repetition moves what comes after it
         spot = int(generator.integers(min(place + _REPEAT_DISTANCE + 1, len(trials)), len(trials) + 1))
         trials.insert(spot, Trial("repeat", again.content, again.right, again.left, place))
     return tuple(_renumbered(trials))

@@ -16,12 +16,10 @@ import numpy as np
 from deconv_core import bradley_terry
 from deconv_core.errors import DeconvError
 from deconv_core.judging import Stimulus, Study, read_pixels
-from deconv_core.metrics import METRICS
+from deconv_core.metrics import METRICS, recipe
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from deconv_core.models.inference import Reconstructor
 
 USUAL_METRICS = (
     *("deconv", "deconv_control", "gradient_information", "psnr", "ssim", "ms_ssim", "gmsd", "vif", "haarpsi"),
@@ -198,18 +196,17 @@ def metric_scores(
     pictures: Collection[str],
     keys: Sequence[str],
     *,
-    model: Reconstructor | None = None,
-    recipes: Mapping[str, Mapping[str, object]] | None = None,
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> pd.DataFrame:
     """Metrics of judged pictures against their references; what was computed before is read back from the study.
+
+    A number is kept with the hash of its recipe and is not used under another. The recon_* scores are those of the
+    bundled default model.
 
     Args:
         study: The study.
         pictures: Keys of the stimuli wanted, such as those that were judged.
         keys: Metrics.
-        model: For the recon_* scores; without one the bundled default.
-        recipes: Of these metrics, where known; a number is kept with its recipe's hash and is not used under another.
         report: Called with the number of contents done, and of all.
 
     Returns:
@@ -218,12 +215,8 @@ def metric_scores(
     import pandas as pd
 
     from deconv_core.scoring import default_model, score_batch
-    from deconv_core.scoring import recipes as recipes_of
 
-    if recipes is None:
-        model = model or default_model(keys)
-        recipes = recipes_of(keys, model)
-    hashes = {key: str(recipes[key]["hash"]) for key in keys}
+    hashes = _recipe_hashes(keys)
     known = _read_scores(study)
     wanted = [row for row in study.judged if row.key in set(pictures)]
     contents = sorted({row.content for row in wanted})
@@ -231,10 +224,11 @@ def metric_scores(
         rows = [row for row in wanted if row.content == content]
         lacking = [key for key in keys if any(f"{row.key}/{hashes[key]}" not in known for row in rows)]
         if lacking:
-            model = model or default_model(lacking)
             candidates = np.stack([read_pixels(study, row.key) for row in rows])
             reference = read_pixels(study, study.reference(content))
-            scores = score_batch(np.broadcast_to(reference, candidates.shape), candidates, lacking, model=model)
+            scores = score_batch(
+                np.broadcast_to(reference, candidates.shape), candidates, lacking, model=default_model(lacking)
+            )
             for key, values in scores.items():
                 known |= {f"{row.key}/{hashes[key]}": float(value) for row, value in zip(rows, values, strict=True)}
             _write_scores(study, known)
@@ -440,6 +434,18 @@ def _spearman_interval(r: float, count: int) -> tuple[float, float]:
         return np.nan, np.nan
     half = _NORMAL_95 * np.sqrt((1 + r**2 / 2) / (count - 3))
     return float(np.tanh(np.arctanh(r) - half)), float(np.tanh(np.arctanh(r) + half))
+
+
+def _recipe_hashes(keys: Sequence[str]) -> dict[str, str]:
+    """What a number depends on, from the models' cards: no model is loaded for it."""
+    from types import SimpleNamespace
+
+    from deconv_core.models.saving import list_models
+    from deconv_core.scoring import DECONV_MODEL, DEFAULT_MODEL
+
+    models = {card["name"]: SimpleNamespace(card=card, digest=card.get("digest")) for card in list_models()}
+    names = {key: DECONV_MODEL if key == "deconv" else DEFAULT_MODEL for key in keys}
+    return {key: str(recipe(key, models.get(names[key]))["hash"]) for key in keys}
 
 
 def _read_scores(study: Study) -> dict[str, float]:
