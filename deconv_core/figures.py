@@ -1093,6 +1093,29 @@ def interval_dots(
     return _finish(figure, height=110 + 28 * len(order))
 
 
+def learning_curve(rows: Sequence[Mapping[str, float]]) -> go.Figure:
+    """How the agreement of a calibrated metric grows with the human scores it was made from.
+
+    Args:
+        rows: `count` (human scores learned from) and `srcc` (on contents left out), as on the card of a calibration.
+    """
+    import plotly.graph_objects as go
+
+    figure = go.Figure(
+        go.Scatter(
+            x=[row["count"] for row in rows],
+            y=[row["srcc"] for row in rows],
+            mode="lines+markers",
+            line={"color": COLOURS[0], "width": 2},
+            marker={"size": 8},
+            hovertemplate="%{x:,.0f} human scores: SRCC %{y:.3f}<extra></extra>",
+        )
+    )
+    figure.update_xaxes(title="human scores learned from", type="log", tickvals=[row["count"] for row in rows])
+    figure.update_yaxes(title="SRCC on contents left out,<br>higher is better")
+    return _finish(figure, height=280)
+
+
 def _span_with_room(*columns: np.ndarray) -> list[float]:
     """0 to 1, or what the values need below it."""
     lowest = np.nanmin([np.nanmin(np.append(column, 0.0)) for column in columns])

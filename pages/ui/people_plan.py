@@ -11,10 +11,11 @@ import streamlit as st
 
 from deconv_core.agree_command import direction_of
 from deconv_core.agree_result import metric_label
+from deconv_core.calibrated_metrics import list_saved
 from deconv_core.direction import direction_words, metric_direction, plain_name
 from deconv_core.errors import DeconvError
 from deconv_core.human_scores import NO_COLUMN, sheet_names
-from deconv_core.metrics import METRICS
+from deconv_core.metrics import METRICS, metric
 from deconv_core.scoring import DEFAULT_MODEL
 from deconv_core.sources import check_inside_roots, list_files
 from pages.ui import cached
@@ -113,7 +114,7 @@ def plan(name: str, source: ScoresSource) -> None:
     references, card = None, None
     if computed:
         source, references = _choose_pictures(name, source, table, computed)
-        if any(METRICS[key].needs_model and key != "deconv" for key in computed):
+        if any(metric(key).needs_model and key != "deconv" for key in computed):
             card = choose_model(f"{name}_people", cached.cards(), DEFAULT_MODEL)
     choice = _Choice(source, sheet, columns, mos, group, metrics, references)
     found = cached.agree_plan(str(source.place), source.stamp, choice.request)
@@ -222,7 +223,8 @@ def _show_notes(table: HumanScores) -> None:
 def _choose_metrics(name: str, source: ScoresSource, table: HumanScores, mos: str) -> list[str]:
     ready = _ready(table, mos)
     names = {plain_name(column) for column in ready}
-    computable = [key for key in METRICS if plain_name(key) not in names] if table.column("candidate") else []
+    own = [card["name"] for card in list_saved() if not card["reason"]]
+    computable = [key for key in (*METRICS, *own) if plain_name(key) not in names] if table.column("candidate") else []
     if not ready and not computable:
         raise DeconvError(
             f"'{source.label}' holds human scores but no metric, and no column names the pictures. Add columns with "
@@ -270,7 +272,7 @@ def _choose_pictures(
     here = source.place if source.place.is_dir() else source.place.parent
     if not source.uploaded or not _holds_pictures(here):
         source = add_pictures(name, source)
-    if table.column("reference") or not any(METRICS[key].needs_reference for key in computed):
+    if table.column("reference") or not any(metric(key).needs_reference for key in computed):
         return source, None
     images = source.images or here
     if not images.is_dir():

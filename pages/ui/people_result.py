@@ -15,6 +15,7 @@ from deconv_core.figures import agreement_intervals, plot_config
 from deconv_core.jobs import JobState
 from pages.ui import cached
 from pages.ui.inputs import plain
+from pages.ui.people_calibrate import show_calibration
 from pages.ui.viewer import Shot, viewer
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ def show_agreement(name: str, job: JobState) -> None:
         _show_published(found)
     elif part == "problems":
         _show_problems(found)
+    show_calibration(name, job, found)
     _show_downloads(name, job, found)
 
 
