@@ -271,12 +271,9 @@ def metric_agreement(study: Study, answers: pd.DataFrame, scores: pd.DataFrame) 
     for key in values.columns:
         sign = 1 if METRICS[key].higher_is_better else -1
         better = sign * values[key]
-        gaps = better.loc[rows["preferred"]].to_numpy() - better.loc[rows["other"]].to_numpy()
-        # Two identical pictures have infinite PSNR each: no difference, not a missing one.
-        same = values[key].loc[rows["preferred"]].to_numpy() == values[key].loc[rows["other"]].to_numpy()
-        gaps = np.where(same, 0.0, gaps)
-        usable = ~np.isnan(gaps)
-        agreeing = float((gaps[usable] > 0).sum() + 0.5 * (gaps[usable] == 0).sum())
+        good, bad = (better.loc[rows[side]].to_numpy(float) for side in ("preferred", "other"))
+        usable = ~(np.isnan(good) | np.isnan(bad))
+        agreeing = float((good > bad)[usable].sum() + 0.5 * (good == bad)[usable].sum())
         pairs = _num_pairs(rows[usable])
         low, high = _wilson(agreeing / usable.sum(), pairs) if pairs else (np.nan, np.nan)
         means = better.replace([np.inf, -np.inf], np.nan).groupby(condition).mean()
