@@ -189,7 +189,7 @@ _ROWS = (
         "Width (Gaussian sigma) of the picture's sharpest edges, from how much their slope falls when the picture is "
         "smoothed once more. Measured with the longer side reduced by whole numbers to at most 1,024 pixels. Flagged "
         "above the threshold.",
-        1.5,
+        1.45,
         "above",
         0,
         6,
@@ -203,7 +203,7 @@ _ROWS = (
         "of 255",
         "Standard deviation of the noise in grey levels, from the second differences (Immerkaer 1996) of the smoothest "
         "fifth of the blocks of 16 x 16 pixels. Flagged above the threshold.",
-        6,
+        4,
         "above",
         0,
         40,
@@ -214,13 +214,13 @@ _ROWS = (
     Check(
         "blocky",
         "Blocky JPEG",
-        "times",
-        "How much larger the steps across the borders of the 8 x 8 blocks are than the steps elsewhere. Flagged above "
-        "the threshold.",
-        1.35,
+        "levels",
+        "By how many grey levels the mean step across the borders of 8 x 8 blocks exceeds the mean step elsewhere. "
+        "Flagged above the threshold.",
+        1.3,
         "above",
-        1,
-        4,
+        0,
+        8,
         ("value",),
         "sharpness",
         30,
@@ -230,7 +230,7 @@ _ROWS = (
         "Low information",
         "bits",
         "Entropy of the grey levels: 0 bits for one flat tone, 8 bits at most. Flagged below the threshold.",
-        4,
+        4.5,
         "below",
         0,
         8,
@@ -302,7 +302,7 @@ _ROWS = (
         "",
         "Colourfulness by Hasler and Suesstrunk (2003): 0 without colour, 15 slightly, 33 moderately, 59 quite "
         "colourful. Flagged below the threshold; pictures without any colour are left to the check for grey ones.",
-        6,
+        10.5,
         "below",
         0,
         60,
@@ -317,7 +317,7 @@ _ROWS = (
         "%",
         "Range of the smooth surface (of second degree) through the picture's brightness, in percent of white, times "
         "the share of the large-scale variation that the surface explains. Flagged above the threshold.",
-        60,
+        85,
         "above",
         0,
         100,
