@@ -812,6 +812,130 @@ def architecture_figure(layers: Sequence[Mapping[str, Any]]) -> go.Figure:
     return _finish(figure, height=360)
 
 
+def depth_curve(rows: Sequence[Mapping[str, Any]], measure: str) -> go.Figure:
+    """How well the picture can be read from each layer of an encoder, from the picture to the code.
+
+    Args:
+        rows: In order; `name`, `label` and the measure.
+        measure: A metric key.
+    """
+    import plotly.graph_objects as go
+
+    names = [_escaped(row["label"]) for row in rows]
+    figure = go.Figure(
+        go.Scatter(
+            x=list(range(len(rows))),
+            y=[float(row[measure]) for row in rows],
+            mode="lines+markers",
+            line={"color": COLOURS[0], "width": 2},
+            marker={"size": 9},
+            customdata=names,
+            hovertemplate="%{customdata}: %{y:.3g}<extra></extra>",
+        )
+    )
+    figure.update_xaxes(
+        title="layer, from the picture to the code", tickvals=list(range(len(rows))), ticktext=names, tickangle=-35
+    )
+    figure.update_yaxes(title=axis_title(measure))
+    return _finish(figure, height=340)
+
+
+def place_map(values: np.ndarray, chosen: tuple[int, int] | None = None) -> go.Figure:
+    """The activations of one channel as squares that can be clicked (clicks on a heatmap are not told).
+
+    Args:
+        values: (h, w).
+        chosen: Row and column of the one that is marked.
+    """
+    import plotly.graph_objects as go
+
+    rows, columns = values.shape
+    down, across = np.mgrid[:rows, :columns]
+    largest = max(float(np.abs(values).max()), 1e-12)
+    lowest = -largest if float(values.min()) < 0 else 0.0
+    figure = go.Figure(
+        go.Scattergl(
+            x=across.ravel(),
+            y=down.ravel(),
+            mode="markers",
+            marker={
+                "symbol": "square",
+                "size": max(3.0, 330 / max(rows, columns)),
+                "color": np.round(values.ravel().astype(float), 4),
+                "colorscale": [[place / 9, colour] for place, colour in enumerate(PALETTES["viridis"])],
+                "cmin": lowest,
+                "cmax": largest,
+                "colorbar": {"title": {"text": "activation", "side": "right"}, "thickness": 12},
+            },
+            unselected={"marker": {"opacity": 1}},
+            hovertemplate="row %{y}, column %{x}: %{marker.color:.3g}<extra></extra>",
+        )
+    )
+    if chosen is not None:
+        row, column = chosen
+        figure.add_shape(
+            type="rect", x0=column - 0.5, x1=column + 0.5, y0=row - 0.5, y1=row + 0.5, line={"color": "red", "width": 3}
+        )
+    figure.update_xaxes(title="column", range=[-0.5, columns - 0.5], constrain="domain", showgrid=False)
+    figure.update_yaxes(
+        title="row", range=[rows - 0.5, -0.5], scaleanchor="x", constrain="domain", showgrid=False, zeroline=False
+    )
+    return _finish(figure, height=420)
+
+
+def matrix_figure(matrix: np.ndarray) -> go.Figure:
+    """A small matrix as a picture: blue above zero, red below, grey or white at zero.
+
+    Args:
+        matrix: (rows, columns).
+    """
+    import plotly.graph_objects as go
+
+    largest = max(float(np.abs(matrix).max()), 1e-12)
+    figure = go.Figure(
+        go.Heatmap(
+            z=np.round(matrix, 4),
+            zmin=-largest,
+            zmax=largest,
+            colorscale=[[0, "#c0392b"], [0.5, "rgba(128, 128, 128, 0.12)"], [1, "#1b6ca8"]],
+            colorbar={"title": {"text": "value", "side": "right"}, "thickness": 12},
+            hovertemplate="row %{y}, column %{x}: %{z:.3g}<extra></extra>",
+        )
+    )
+    figure.update_xaxes(title="column", constrain="domain", showgrid=False, zeroline=False)
+    figure.update_yaxes(title="row", autorange="reversed", constrain="domain", showgrid=False, zeroline=False)
+    return _finish(figure, height=360)
+
+
+def latent_figure(frame: pd.DataFrame, shares: tuple[float, float]) -> go.Figure:
+    """One point for each picture, in the plane in which a set's codes vary most; 10,000 of them stay smooth.
+
+    Args:
+        frame: Columns `image`, `x`, `y`.
+        shares: Share of the variance along x and y, 0 to 1.
+    """
+    import plotly.graph_objects as go
+
+    _check_columns(frame, ("image", "x", "y"), "A latent map")
+    images = np.array([_escaped(str(image)[-60:]) for image in frame["image"]], object)
+    many = len(frame) > _WEBGL_POINTS
+    figure = go.Figure(
+        (go.Scattergl if many else go.Scatter)(
+            x=np.round(frame["x"].to_numpy(float), 4),
+            y=np.round(frame["y"].to_numpy(float), 4),
+            mode="markers",
+            marker={"color": COLOURS[0], "size": 5 if many else 8, "opacity": 0.6},
+            unselected={"marker": {"opacity": 0.12}},
+            customdata=np.stack([np.arange(len(frame)).astype(object), images], axis=1),
+            hovertemplate="%{customdata[1]}<extra></extra>",
+        )
+    )
+    figure.update_xaxes(title=f"first direction (deviations), {shares[0]:.0%} of what varies")
+    figure.update_yaxes(title=f"second direction, {shares[1]:.0%}", scaleanchor="x", scaleratio=1)
+    figure.update_layout(dragmode="lasso", hovermode="closest")
+    return _finish(figure, height=560)
+
+
 def _stages(layers: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Layers grouped into blocks: neighbours on one path with one shape, the code always by itself."""
     for layer in layers:

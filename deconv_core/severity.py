@@ -68,8 +68,9 @@ def broken_steps(
     _check(frame, metrics)
     rows: list[dict[str, Any]] = []
     for distortion, part in frame.groupby("distortion", sort=False, observed=True):
+        tables = part.set_index(["image", "severity"])[list(metrics)].astype(float).unstack("severity")
         for key in metrics:
-            table = part.pivot_table(key, "image", "severity", aggfunc="first", dropna=False).sort_index(axis=1)
+            table = tables[key].sort_index(axis=1)
             values = table.to_numpy(float) * (1 if _higher(key, higher_is_better) else -1)
             first, second = values[:, :-1], values[:, 1:]
             known = ~(np.isnan(first) | np.isnan(second))

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from deconv_core.agree_command import Plan
     from deconv_core.agree_result import AgreeResult
+    from deconv_core.audit.drift import Drift
     from deconv_core.audit.table import AuditTable
     from deconv_core.comparison import Comparison as MetricComparison
     from deconv_core.human_scores import HumanScores
@@ -480,11 +481,22 @@ def run_thumbnail(token: str, row: int, side: int, _found: MetricComparison) -> 
 
 
 @st.cache_data(show_spinner="Correlating", max_entries=64)
-def run_correlations(token: str, keys: tuple[str, ...], group: str | None, _found: MetricComparison) -> pd.DataFrame:
-    """Correlations between metrics with intervals, over everything or for each value of a column."""
+def run_correlations(token: str, keys: tuple[str, ...], split: bool, _found: MetricComparison) -> pd.DataFrame:
+    """Correlations between metrics with intervals, over everything or for each distortion.
+
+    A finished run has them written down; what is not finished is correlated now.
+    """
+    import pandas as pd
+
     from deconv_core.relations import correlations
 
-    return correlations(_found.scored, keys, group=group)
+    stored = _found.folder / "results" / "correlations.parquet"
+    if _found.summary and stored.is_file():
+        table = pd.read_parquet(stored)
+        table = table[table["first"].isin(keys) & table["second"].isin(keys)]
+    else:
+        table = correlations(_found.scored, keys, group="distortion" if split else None)
+    return table[(table["group"] != "all") == split].reset_index(drop=True)
 
 
 @st.cache_data(show_spinner=False, max_entries=64)
@@ -607,17 +619,20 @@ def quality_metrics() -> dict[str, str]:
     return found
 
 
-def audit_table(folder: Path) -> tuple[str, AuditTable] | None:
-    """What an audit has found so far, with a token that changes when more comes; None before its first images."""
+def audit_stamp(folder: Path) -> str:
+    """A token that changes when an audit has found more; "" before its first images."""
     from deconv_core.audit.table import AuditTable
 
-    if not (folder / "settings.json").is_file():
-        return None
     stamp = AuditTable.stamp(folder)
-    if not any(stamp):
-        return None
-    token = hashlib.sha256(repr((str(folder), stamp)).encode()).hexdigest()[:24]
-    return token, _audit_table(str(folder), token)
+    if not any(stamp) or not (folder / "settings.json").is_file():
+        return ""
+    return hashlib.sha256(repr((str(folder), stamp)).encode()).hexdigest()[:24]
+
+
+def audit_table(folder: Path) -> tuple[str, AuditTable] | None:
+    """What an audit has found so far, with its token; None before its first images."""
+    token = audit_stamp(folder)
+    return (token, _audit_table(str(folder), token)) if token else None
 
 
 @st.cache_resource(show_spinner=False, max_entries=4)
@@ -665,3 +680,113 @@ def audit_rebuilt(
     error = inspection.error_map("recon_self_psnr", seen, seen, model=chosen)
     coloured = None if error is None else colour_map_png(error, 0, inspection.map_scale("recon_self_psnr")[0])
     return encode_png(seen), encode_png(inspection.rebuild(chosen, seen)), coloured
+
+
+@st.cache_data(show_spinner="Comparing the two audits", max_entries=8)
+def audit_drift(
+    first: str,
+    second: str,
+    thresholds: tuple[tuple[str, float], ...],
+    _first: AuditTable,
+    _second: AuditTable,
+) -> Drift:
+    """Two audits compared, by the thresholds of the second."""
+    from deconv_core.audit.drift import compare_audits
+
+    return compare_audits(_first, _second, thresholds=dict(thresholds))
+
+
+# Inside a model
+
+
+@st.cache_data(show_spinner=False, max_entries=16)
+def inside_square(token: str, channels: int, stride: int, side: int, _pixels: np.ndarray) -> np.ndarray:
+    """The middle of a picture as a model sees it, its sides multiples of the stride."""
+    from deconv_core.images import crop_centre, to_channels
+
+    height, width = (min(side, size) // stride * stride for size in _pixels.shape[:2])
+    if not height or not width:
+        return to_channels(_pixels, channels)
+    return np.ascontiguousarray(to_channels(crop_centre(_pixels, height, width), channels))
+
+
+@st.cache_resource(show_spinner="Fitting one reading per layer, once for each model", max_entries=4)
+def _readouts(name: str, digest: str):
+    from deconv_core.models.inside import fit_readouts, reading_pictures
+
+    model = _model(name, digest).model
+    return fit_readouts(model, reading_pictures(model))
+
+
+@st.cache_data(show_spinner=False, max_entries=16)
+def depths_read(name: str, digest: str, token: str, _square: np.ndarray) -> list[dict[str, Any]]:
+    """The picture as read from every layer, with its scores, words and a PNG."""
+    from deconv_core.models.inside import read_depths
+
+    rows = read_depths(_model(name, digest).model, _readouts(name, digest), _square)
+    deconv = inspection.deconv_model()
+    keys = ("psnr", "ssim", "deconv") if deconv else ("psnr", "ssim")
+    for row in rows:
+        row |= inspection.score_pair(_square, row["pixels"], keys, deconv=model_of(deconv))
+        row["png"] = encode_png(row.pop("pixels"))
+    return rows
+
+
+@st.cache_data(show_spinner=False, max_entries=16)
+def inside_depths(name: str, digest: str):
+    """The layers of a model's encoder."""
+    from deconv_core.models.inside import depths
+
+    return depths(_model(name, digest).model)
+
+
+@st.cache_data(show_spinner=False, max_entries=16)
+def inside_values(name: str, digest: str, token: str, layer: str, _square: np.ndarray) -> np.ndarray:
+    """The activations of one layer."""
+    from deconv_core.models.inside import activations
+
+    return activations(_model(name, digest).model, _square[None], [layer])[layer][0]
+
+
+@st.cache_data(show_spinner=False, max_entries=32)
+def inside_projection(
+    name: str, digest: str, token: str, layer: str, place: tuple[int, int], channel: int, rule: str, _square: np.ndarray
+):
+    """One activation back in pixels."""
+    from deconv_core.models.inside import project
+
+    return project(_model(name, digest).model, _square, layer, place, channel, rule=rule)
+
+
+@st.cache_data(show_spinner=False, max_entries=16)
+def inside_kernel_layers(name: str, digest: str) -> list[str]:
+    """The layers whose kernels can be shown."""
+    from deconv_core.models.inside import kernel_layers
+
+    return kernel_layers(_model(name, digest).model)
+
+
+@st.cache_data(show_spinner=False, max_entries=32)
+def inside_kernel_sheet(name: str, digest: str, layer: str, count: int) -> tuple[bytes, tuple[int, ...]]:
+    """A PNG of a layer's kernels, and how many there are of what shape."""
+    from deconv_core.models.inside import kernel_sheet, kernels
+
+    tiles = kernels(_model(name, digest).model, layer)
+    return encode_png(inspection.enlarged(kernel_sheet(tiles, count), 560)), tiles.shape
+
+
+@st.cache_data(show_spinner=False, max_size="200 MB")
+def latent_map(name: str, digest: str, source: str, _roots: Sequence[Path] | None):
+    """A set of pictures laid out by their codes."""
+    from deconv_core.models.latent import latent_map as lay_out
+    from deconv_core.sources import iterate
+
+    note = st.progress(0.0, text="Encoding the pictures")
+    try:
+        return lay_out(
+            _model(name, digest).model,
+            iterate(source, allowed_roots=_roots),
+            report=lambda done: note.progress(min(1.0, done / 10_000), text=f"{done:,} pictures encoded"),
+        )
+    finally:
+        note.empty()

@@ -58,9 +58,9 @@ def _show_scores(result: Result, row: int) -> None:
         pd.DataFrame(
             {
                 "Metric": [plain(label(key)) for key in keys],
-                "Score": [plain(value_words(key, line[key])) for key in keys],
-                "In this run": [_percentile_words(within[key]) for key in keys],
-                "In the bundled set": [_percentile_words(value) for value in against],
+                "Score": [plain(value_words(key, line[key])).replace(" ", "\u00a0") for key in keys],
+                "This run": [_percentile_words(within[key]) for key in keys],
+                "Bundled": [_percentile_words(value) for value in against],
             }
         ),
         border="horizontal",

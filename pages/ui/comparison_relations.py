@@ -22,7 +22,7 @@ COEFFICIENTS = {
     "plcc": "PLCC, straight line (Pearson)",
 }
 GROUPS = {"all": "All distortions together", "distortion": "Each distortion"}
-DISAGREEMENTS = {"equal": "One calls them equal, the other far apart", "order": "They rank them the other way round"}
+DISAGREEMENTS = {"equal": "Equal or far apart?", "order": "Which is better?"}
 # What the second and the first metric do, as they are chosen.
 _ROLES = {"equal": ("Finds them far apart", "Calls them equal"), "order": ("Prefers B", "Prefers A")}
 _EXPLAINED = {
@@ -54,7 +54,7 @@ def show_correlations(name: str, result: Result) -> None:
         )  # fmt: skip
     others = [key for key in result.keys if key != metric]
     if by == "all":
-        table = cached.run_correlations(result.token, tuple(result.keys), None, result.found)
+        table = cached.run_correlations(result.token, tuple(result.keys), False, result.found)
         mine, names = _against(table, metric)
         _say_extremes(table, coefficient)
         st.markdown(f"**{plain(label(metric))} against the others**")
@@ -64,7 +64,7 @@ def show_correlations(name: str, result: Result) -> None:
         other = st.selectbox(
             "Against", others, key=f"{name}_other", format_func=label, persist_state="session", width=300
         )
-        table = cached.run_correlations(result.token, (metric, other), "distortion", result.found)
+        table = cached.run_correlations(result.token, (metric, other), True, result.found)
         mine, names = table, [kind_words(kind) for kind in table["group"]]
         st.markdown(f"**{plain(label(metric))} against {plain(label(other))}, by distortion**")
     st.plotly_chart(
@@ -75,9 +75,10 @@ def show_correlations(name: str, result: Result) -> None:
     )
     images = result.scored["image"].nunique()
     st.caption(
-        "Metrics where lower is better are turned round first, so 1 always means agreement. The lines are 95 % "
-        f"intervals from resampling the {images:,} {'picture' if images == 1 else 'pictures'} with all that was made "
-        "of them." + (" So few pictures say little about others." if images < 10 else "")
+        "Metrics where lower is better are turned round first. 1: the same order (PLCC: a straight line); 0: nothing in "
+        f"common. The lines are 95 % intervals from resampling the {images:,} "
+        f"{'picture' if images == 1 else 'pictures'} with all that was made of them."
+        + (" So few pictures say little about others." if images < 10 else "")
     )
     with st.expander("All pairs, all coefficients, with intervals", expanded=by != "all"):
         _show_table(table, by)
@@ -226,7 +227,7 @@ def _show_opened(name: str, result: Result, row, place: int, count: int, first: 
         maps += _maps(pair, letter, words, (first, second))
     viewer([*shots, *references.values(), *maps], key=f"{name}_disagreement", height=480)
     st.caption(
-        "Choose what the two sides of the viewer show. Error maps are black where nothing changed, on one scale for all."
+        "Choose what the two sides of the viewer show. Error maps are black where nothing changed, all on one scale."
     )
 
 

@@ -13,6 +13,7 @@ from pages.ui.thumbnails import Tile, thumbnails
 
 PER_PAGE = 12
 _THUMBNAIL_SIDE = 160
+_SELECT = 290  # pixels: two of them stand side by side in the column of the plot
 
 
 def show_scatter(name: str, result: Result) -> None:
@@ -62,13 +63,14 @@ def choose_two(name: str, result: Result, first: str, second: str, *, swap: bool
     for axis, usual in (("x", usual_x), ("y", usual_y)):
         if state.get(f"{name}_{axis}") not in result.keys:
             state[f"{name}_{axis}"] = usual
+    options = {"options": result.keys, "format_func": label, "persist_state": "session", "width": _SELECT}
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        y = st.selectbox(second, result.keys, key=f"{name}_y", format_func=label, persist_state="session")
+        y = st.selectbox(second, key=f"{name}_y", **options)
         if swap:
             st.button(
                 "Swap", key=f"{name}_swap", on_click=_swap, args=(name,), icon=":material/swap_horiz:", type="tertiary"
             )
-        x = st.selectbox(first, result.keys, key=f"{name}_x", format_func=label, persist_state="session")
+        x = st.selectbox(first, key=f"{name}_x", **options)
     return x, y
 
 
@@ -112,8 +114,8 @@ def _show_chosen(name: str, result: Result, rows: list[int], x: str, y: str) -> 
         order = st.selectbox(
             "Worst first by", result.keys, key=f"{name}_sort", format_func=label, persist_state="session"
         )
-    percentiles = cached.run_percentiles(result.token, result.found)
-    rows = sorted(rows, key=lambda row: (percentiles[order].iloc[row], row))
+    worth = cached.run_percentiles(result.token, result.found)[order].to_numpy()
+    rows = sorted(rows, key=lambda row: (worth[row], row))
     pages = -(-len(rows) // PER_PAGE)
     key = f"{name}_page_{hash((tuple(rows), order))}"  # another choice begins with its first page
     page = min(state.get(key, 1), pages)
