@@ -74,11 +74,11 @@ def show_correlations(name: str, result: Result) -> None:
         alt=f"{coefficient.upper()} of {label(metric)} with 95 % intervals",
     )
     images = result.scored["image"].nunique()
+    few = " So few pictures say little about others." if images < 10 else ""
     st.caption(
-        "Metrics where lower is better are turned round first. 1: the same order (PLCC: a straight line); 0: nothing in "
-        f"common. The lines are 95 % intervals from resampling the {images:,} "
-        f"{'picture' if images == 1 else 'pictures'} with all that was made of them."
-        + (" So few pictures say little about others." if images < 10 else "")
+        "Metrics where lower is better are turned round first. 1: the same order (PLCC: a straight line); 0: nothing "
+        f"in common. The lines are 95 % intervals from resampling the {images:,} "
+        f"{'picture' if images == 1 else 'pictures'} with all that was made of them.{few}"
     )
     with st.expander("All pairs, all coefficients, with intervals", expanded=by != "all"):
         _show_table(table, by)
