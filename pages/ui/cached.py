@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from deconv_core.comparison import Comparison as MetricComparison
     from deconv_core.human_scores import HumanScores
     from deconv_core.model_comparison import Comparison
+    from deconv_core.models.inside import Depth, Projection, Readout
+    from deconv_core.models.latent import LatentMap
     from deconv_core.sources import Survey
     from deconv_core.training import Estimate, TrainSettings
 
@@ -711,29 +713,29 @@ def inside_square(token: str, channels: int, stride: int, side: int, _pixels: np
 
 
 @st.cache_resource(show_spinner="Fitting one reading per layer, once for each model", max_entries=4)
-def _readouts(name: str, digest: str):
+def _readouts(name: str, digest: str) -> list[Readout]:
     from deconv_core.models.inside import fit_readouts, reading_pictures
 
-    model = _model(name, digest).model
-    return fit_readouts(model, reading_pictures(model))
+    chosen = _model(name, digest).model
+    return fit_readouts(chosen, reading_pictures(chosen))
 
 
 @st.cache_data(show_spinner=False, max_entries=16)
 def depths_read(name: str, digest: str, token: str, _square: np.ndarray) -> list[dict[str, Any]]:
     """The picture as read from every layer, with its scores, words and a PNG."""
     from deconv_core.models.inside import read_depths
+    from deconv_core.scoring import DECONV_MODEL
 
     rows = read_depths(_model(name, digest).model, _readouts(name, digest), _square)
-    deconv = inspection.deconv_model()
-    keys = ("psnr", "ssim", "deconv") if deconv else ("psnr", "ssim")
+    judge = next((card for card in cards() if card["name"] == DECONV_MODEL and not card["reason"]), None)
     for row in rows:
-        row |= inspection.score_pair(_square, row["pixels"], keys, deconv=model_of(deconv))
+        row |= inspection.score_pair(_square, row["pixels"], ("psnr", "ssim", "deconv"), deconv_model=model(judge))
         row["png"] = encode_png(row.pop("pixels"))
     return rows
 
 
 @st.cache_data(show_spinner=False, max_entries=16)
-def inside_depths(name: str, digest: str):
+def inside_depths(name: str, digest: str) -> list[Depth]:
     """The layers of a model's encoder."""
     from deconv_core.models.inside import depths
 
@@ -751,7 +753,7 @@ def inside_values(name: str, digest: str, token: str, layer: str, _square: np.nd
 @st.cache_data(show_spinner=False, max_entries=32)
 def inside_projection(
     name: str, digest: str, token: str, layer: str, place: tuple[int, int], channel: int, rule: str, _square: np.ndarray
-):
+) -> Projection:
     """One activation back in pixels."""
     from deconv_core.models.inside import project
 
@@ -776,7 +778,7 @@ def inside_kernel_sheet(name: str, digest: str, layer: str, count: int) -> tuple
 
 
 @st.cache_data(show_spinner=False, max_size="200 MB")
-def latent_map(name: str, digest: str, source: str, _roots: Sequence[Path] | None):
+def latent_map(name: str, digest: str, source: str, _roots: Sequence[Path] | None) -> LatentMap:
     """A set of pictures laid out by their codes."""
     from deconv_core.models.latent import latent_map as lay_out
     from deconv_core.sources import iterate

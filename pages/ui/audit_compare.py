@@ -1,0 +1,115 @@
+"""This audit beside another one: in what the two sets differ, in plain words."""
+
+from __future__ import annotations
+
+import numpy as np
+import streamlit as st
+
+from deconv_core import jobs
+from deconv_core.audit.checks import CHECKS
+from deconv_core.figures import overlaid_histograms, plot_config
+from pages.ui import audit_data, cached
+from pages.ui.audit_data import Audit
+from pages.ui.inputs import plain
+
+_BINS = 40
+
+
+def show_drift(name: str, audit: Audit) -> None:
+    """Choose the other audit, then paragraph, shares of issues, numbers, one histogram."""
+    others = {
+        job.folder.name: job
+        for job in jobs.list_jobs()
+        if job.kind == "audit" and job.folder.name != audit.folder.name and cached.audit_stamp(job.folder)
+    }
+    if not others:
+        st.markdown(
+            "There is no other audit to compare with. Audit a second set, or the same one before and after a change, "
+            "and it can be chosen here."
+        )
+        return
+    state = st.session_state
+    if state.get(f"{name}_other") not in others:
+        state[f"{name}_other"] = next(iter(others))
+    other = st.selectbox(
+        "Compare with (the first set; this audit is the second)", list(others), key=f"{name}_other",
+        persist_state="session", format_func=lambda key: f"{others[key].name[:60]} ({key[:15]})",
+    )  # fmt: skip
+    first = audit_data.read(others[other].folder)
+    if first is None:
+        st.markdown("That audit holds no picture; choose another one.")
+        return
+    found = cached.audit_drift(
+        first.token, audit.token, tuple(sorted(audit.thresholds.items())), first.table, audit.table
+    )
+    st.markdown(plain(found.paragraph))
+    if not (first.table.finished and audit.table.finished):
+        st.caption("One of the two audits has not come to its end; this is what is known so far.")
+    _show_shares(found.shares)
+    _show_columns(name, first, audit, found.columns)
+
+
+def _show_shares(shares) -> None:
+    import pandas as pd
+
+    shown = shares[(shares["share_first"] > 0) | (shares["share_second"] > 0)]
+    if shown.empty:
+        st.caption("No check flags a picture in either set.")
+        return
+    st.markdown("**Share of pictures that are flagged**")
+    order = shown["difference"].abs().sort_values(ascending=False).index
+    shown = shown.loc[order]
+    st.table(
+        pd.DataFrame(
+            {
+                "Issue": list(shown["label"]),
+                "First set": [f"{value:.1f} %" for value in shown["share_first"]],
+                "This set": [f"{value:.1f} %" for value in shown["share_second"]],
+                "Change, 95 % interval (points)": [
+                    f"{row.difference:+.1f} ({row.low:+.1f} to {row.high:+.1f})" for row in shown.itertuples()
+                ],
+            }
+        ),
+        border="horizontal",
+        hide_index=True,
+    )
+    st.caption("Both by the thresholds of this audit. Where the interval holds 0, the change may be chance.")
+
+
+def _show_columns(name: str, first: Audit, audit: Audit, columns) -> None:
+    st.markdown("**What was measured, the largest difference first**")
+    labels = dict(zip(columns["column"], columns["label"], strict=True))
+    chosen = st.selectbox(
+        "Look at", list(labels), format_func=labels.get, key=f"{name}_drift_column", label_visibility="collapsed"
+    )
+    row = columns.set_index("column").loc[chosen]
+    st.markdown(plain(row["sentence"]))
+    pairs = {}
+    values = [audit_.table.numbers[chosen].to_numpy(np.float64) for audit_ in (first, audit)]
+    both = np.concatenate([part[np.isfinite(part)] for part in values])
+    low, high = np.percentile(both, [0.5, 99.5])
+    for words, part in (("First set", first), ("This set", audit)):
+        pairs[words] = part.table.histogram(chosen, _BINS, float(low), float(high))
+    unit = f" ({row['unit']})" if row["unit"] else ""
+    direction = ""
+    if chosen in CHECKS:
+        direction = ", higher is worse" if CHECKS[chosen].flags_when == "above" else ", lower is worse"
+    st.plotly_chart(
+        overlaid_histograms(pairs, title=f"{row['label']}{unit}{direction}"),
+        config=plot_config(f"drift_{chosen}"),
+        key=f"{name}_drift_plot",
+    )
+    with st.expander("All of them as a table"):
+        st.dataframe(
+            columns[["label", "unit", "median_first", "median_second", "ks", "p_value", "larger"]],
+            hide_index=True,
+            column_config={
+                "label": "What",
+                "unit": "Unit",
+                "median_first": st.column_config.NumberColumn("Median, first", format="%.4g"),
+                "median_second": st.column_config.NumberColumn("Median, this", format="%.4g"),
+                "ks": st.column_config.NumberColumn("KS distance (0 alike, 1 apart)", format="%.3f"),
+                "p_value": st.column_config.NumberColumn("p (Holm)", format="%.3g"),
+                "larger": st.column_config.NumberColumn("This one higher, share of pairs", format="%.2f"),
+            },
+        )

@@ -1,0 +1,159 @@
+"""What every view of an audit works on: its table, its thresholds, its decisions, and words about its pictures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from deconv_core.audit.checks import CHECKS
+from deconv_core.audit.export import Choice
+from deconv_core.audit.review import Review, threshold_values
+from deconv_core.audit.table import AuditTable, Filter
+from deconv_core.audit.thumbnails import thumbnails as small_pictures
+from deconv_core.audit.words import evidence
+from deconv_core.errors import DeconvError
+from pages.ui import cached
+from pages.ui.thumbnails import Tile
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DONE_WORDS = {"keep": "Kept", "drop": "Dropped", "unsure": "Unsure"}
+ANY, NONE_FOUND, EVERYTHING = "any", "passed", "all"
+NAME_LENGTH = 100
+
+
+@dataclass(frozen=True)
+class Audit:
+    """One audit as a run of the page sees it."""
+
+    folder: Path
+    token: str
+    table: AuditTable
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+
+    @cached_property
+    def review(self) -> Review:
+        """The decisions."""
+        return Review(self.folder)
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """As the audit was asked for."""
+        return self.table.settings
+
+    def threshold(self, check: str) -> float:
+        """The threshold that counts."""
+        return self.thresholds.get(check, CHECKS[check].threshold)
+
+    def filter(self, issue: str, text: str = "") -> Filter:
+        """Which pictures an issue means: a check, ANY, NONE_FOUND or EVERYTHING."""
+        passed = {ANY: False, NONE_FOUND: True}.get(issue)
+        flagged = (issue,) if issue in CHECKS else ()
+        return Filter(flagged=flagged, passed=passed, text=text, thresholds=self.thresholds)
+
+    def name(self, place: int) -> str:
+        """The name of the picture at a place of the table."""
+        return self.table.names[int(place)].as_py()
+
+    def evidence(self, row: Mapping[str, Any]) -> dict[str, str]:
+        """Why checks flag a row, by the thresholds that count now: check -> sentence."""
+        return {key: short(told, 300) for key, told in evidence(row, self.thresholds).items() if key in CHECKS}
+
+    def facts(self, row: Mapping[str, Any]) -> list[str]:
+        """One line for every check that flags a row."""
+        return [f"{CHECKS[key].label}: {told}" for key, told in self.evidence(row).items()]
+
+    @property
+    def choice(self) -> Choice:
+        """What tells good pictures from bad: the saved thresholds and decisions, and the points of this visit."""
+        return Choice(thresholds=self.thresholds, decisions=self.review.decisions)
+
+
+def read(folder: Path) -> Audit | None:
+    """What an audit has found so far; None before its first pictures."""
+    found = cached.audit_table(folder)
+    if found is None or not found[1].count:
+        return None
+    return Audit(folder, *found, threshold_values(folder))
+
+
+def tiles(audit: Audit, rows: pd.DataFrame, column: str, *, note: bool = True) -> list[Tile]:
+    """Thumbnails of rows, with the value of a column and what is wrong with them."""
+    images = rows["image"].tolist()
+    pictures = small_pictures(audit.folder, images, audit.table)
+    made = []
+    for row in rows.to_dict("records"):
+        issues = [CHECKS[key].label for key in audit.evidence(row)] if note else []
+        made.append(
+            Tile(
+                row["image"],
+                pictures[row["image"]],
+                value_words(column, row.get(column)),
+                ", ".join(issues),
+                DONE_WORDS.get(audit.review.decisions.get(row["image"], ""), ""),
+                short(row["image"]),
+                "cannot be read" if row["status"] != "ok" else "no longer there",
+            )
+        )
+    return made
+
+
+def value_words(column: str, value: Any) -> str:
+    """A number of a column with its unit; file and name columns as they are."""
+    if column == "image" or value is None:
+        return ""
+    if column == "quality_risk":
+        return f"risk {value:.0f}"
+    if column == "number":
+        return ""
+    if column not in CHECKS:
+        if isinstance(value, float):
+            return "–" if math.isnan(value) else f"{value:,.0f}"
+        return f"{value:,}" if isinstance(value, int) else str(value)
+    row = CHECKS[column]
+    if math.isnan(float(value)):
+        return "–"
+    if row.flags_when == "set":
+        return row.label if float(value) == 1 else "–"
+    return f"{float(value):.{row.digits}f} {row.unit}".strip()
+
+
+def short(text: Any, length: int = NAME_LENGTH) -> str:
+    """Text on one line, without what would turn the line around or hide in it; a long one keeps its end."""
+    line = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in str(text))
+    return line if len(line) <= length else f"…{line[1 - length :]}"
+
+
+def share_words(count: int, total: int) -> str:
+    """`12 (0.6 %)`."""
+    if not total:
+        return f"{count:,}"
+    share = 100 * count / total
+    digits = 0 if share >= 10 or not count else 1 if share >= 0.1 else 2
+    return f"{count:,} ({share:.{digits}f} %)"
+
+
+def issue_words(issue: str) -> str:
+    """The name of a filter on screen."""
+    return {ANY: "Any issue", NONE_FOUND: "No issue", EVERYTHING: "All pictures"}.get(issue) or CHECKS[issue].label
+
+
+def issues(audit: Audit) -> Sequence[str]:
+    """What can be filtered by: the checks that found something, most first."""
+    counts = audit.table.counts(audit.thresholds)
+    return [EVERYTHING, ANY, NONE_FOUND, *sorted((key for key in counts if counts[key]), key=lambda key: -counts[key])]
+
+
+def guarded(name: str, what: Callable[..., object], *arguments: Any) -> None:
+    """Before the page runs again: a callback must not raise, so a refusal is kept for the screen."""
+    try:
+        what(*arguments)
+    except DeconvError as error:
+        st.session_state[f"{name}_told"] = str(error)

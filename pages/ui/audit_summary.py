@@ -1,0 +1,109 @@
+"""The audit in one paragraph, and one tile for every issue with its count and its worst examples."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from deconv_core.audit.checks import CHECKS
+from deconv_core.audit.table import Filter
+from deconv_core.audit.words import paragraph
+from pages.ui.audit_data import ANY, Audit, share_words, short, tiles
+from pages.ui.audit_evidence import open_image
+from pages.ui.audit_plan import threshold_words
+from pages.ui.inputs import plain
+from pages.ui.thumbnails import thumbnails
+
+EXAMPLES = 4
+_LISTED = 1000
+
+
+def show_summary(name: str, audit: Audit) -> None:
+    """How many, how good, what is wrong."""
+    table = audit.table
+    counts = table.counts(audit.thresholds)
+    flagged = len(table.select(audit.filter(ANY)))
+    statuses = table.count_status()
+    st.markdown(plain(paragraph(table, audit.thresholds)))
+    with st.container(horizontal=True, gap="medium"):
+        st.metric("Pictures", f"{table.count:,}", width="content")
+        st.metric("With an issue", share_words(flagged, table.count), width="content")
+        st.metric("Cannot be read", f"{table.count - statuses.get('ok', 0):,}", width="content")
+        if table.summary:
+            st.metric("Size", size_words(table.summary["bytes"]), width="content")
+            st.metric("Speed", f"{table.summary['images_per_second']:,.0f} pictures/s", width="content")
+    if not table.finished:
+        st.caption("Near duplicates are looked for at the end; what is compared with the rest of the set may change.")
+    found = sorted((key for key in counts if counts[key]), key=lambda key: -counts[key])
+    for left, right in zip(found[::2], [*found[1::2], None], strict=False):
+        for column, key in zip(st.columns(2, gap="medium"), (left, right), strict=True):
+            if key:
+                with column:
+                    _show_issue(name, audit, key, counts[key])
+    nothing = [CHECKS[key].label.lower() for key in counts if not counts[key]]
+    if nothing:
+        st.caption(f"Nothing found for: {', '.join(nothing)}.")
+    _show_unreadable(audit)
+    _show_facts(audit)
+
+
+def _show_issue(name: str, audit: Audit, key: str, count: int) -> None:
+    row = CHECKS[key]
+    with st.container(border=True):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown(f"**{row.label}** {plain(share_words(count, audit.table.count))}", width="stretch")
+            st.button("Show all", key=f"{name}_all_{key}", type="tertiary", on_click=_open_issue, args=(name, key))
+        worst = audit.table.worst(key, EXAMPLES, audit.thresholds.get(key))
+        thumbnails(
+            tiles(audit, worst, key, note=False), key=f"{name}_worst_{key}", side=96,
+            on_press=partial(open_image, name), label=f"Worst examples: {row.label}",
+        )  # fmt: skip
+        limit = "" if row.flags_when == "set" else f" Flagged {threshold_words(key, audit.threshold(key))}."
+        if key in audit.thresholds:
+            limit += f" The usual threshold is {threshold_words(key, row.threshold)}."
+        st.caption(plain(f"{row.rule.split('. ')[0].rstrip('.')}.{limit}"))
+
+
+def _open_issue(name: str, issue: str) -> None:
+    state = st.session_state
+    state[f"{name}_view"] = "gallery"
+    state[f"{name}_issue"] = issue
+    state[f"{name}_sort"] = issue if CHECKS[issue].flags_when != "set" else "quality_risk"
+    state[f"{name}_page"] = 1
+    state[f"{name}_chosen"] = None
+
+
+def _show_unreadable(audit: Audit) -> None:
+    places = audit.table.select(Filter(flagged=("unreadable",))) if "unreadable" in audit.table.checks else np.array([])
+    if not len(places):
+        return
+    with st.expander(f"{len(places):,} files cannot be read: why"):
+        rows = audit.table.rows(places[:_LISTED], ["image", "reason"])
+        st.dataframe(
+            {"File": [short(image) for image in rows["image"]], "Reason": [short(text) for text in rows["reason"]]},
+            hide_index=True,
+            height="content" if len(rows) < 10 else 320,
+        )
+
+
+def _show_facts(audit: Audit) -> None:
+    """What was audited, and with what: enough to tell two audits apart."""
+    settings: Any = audit.settings
+    summary = audit.table.summary
+    words = [
+        f"Source: {short(settings['data'])}",
+        f"pattern {settings['include']}" if settings.get("include", "*") != "*" else "",
+        f"model: {settings['model']}" if settings.get("model") else "no model",
+        f"predicted quality: {settings['quality']}" if settings.get("quality") else "",
+        ", ".join(f"{count:,} {kind}" for kind, count in summary.get("formats", {}).items()),
+        f"fingerprint {summary['fingerprint'][:16]}" if summary.get("fingerprint") else "",
+    ]
+    st.caption(plain(f"{'; '.join(filter(None, words))}."))
+
+
+def size_words(count: int) -> str:
+    """Bytes for people."""
+    return f"{count / 2**30:,.1f} GiB" if count >= 2**30 else f"{count / 2**20:,.1f} MiB"
