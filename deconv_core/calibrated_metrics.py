@@ -287,7 +287,7 @@ def _of_metrics(found: Calibration) -> tuple[Callable, bool, int]:
 
 
 def _of_residuals(found: Calibration) -> tuple[Callable, bool, int]:
-    from deconv_core.residual_statistics import SMALLEST_SIDE, VERSION, statistics_names
+    from deconv_core.residual_statistics import SMALLEST_SIDE, VERSION, statistics_names, statistics_of
 
     if found.card.get("statistics_version") != VERSION or found.names != statistics_names():
         raise DeconvError(
@@ -311,20 +311,6 @@ def _model(card: Mapping[str, Any]) -> Any:
             f"'{card['name']}' was calibrated with another version of the model '{card['model']}'; calibrate again."
         )
     return model
-
-
-def statistics_of(pictures: np.ndarray, model: object) -> np.ndarray:
-    """`residual_statistics` of pictures as a model rebuilds them: float64 (N, F).
-
-    Args:
-        pictures: float32, shape (N, H, W, C), values in [0, 1], at least 64 pixels each way.
-        model: Anything with `reconstruct(batch)`, and `channels` where it takes one kind only.
-    """
-    from deconv_core.metrics.remembered import remembered
-    from deconv_core.residual_statistics import residual_statistics
-
-    model = remembered(model)
-    return residual_statistics(pictures, model.reconstruct(model.as_seen(pictures)))
 
 
 # ---------------------------------------------------------------------------------------------- from a table of scores
@@ -459,7 +445,7 @@ def _residual_features(
     from deconv_core.human_scores import find_pictures
     from deconv_core.images import read_image
     from deconv_core.models.saving import load_model
-    from deconv_core.residual_statistics import VERSION, statistics_names
+    from deconv_core.residual_statistics import VERSION, statistics_names, statistics_of
 
     model = load_model(model_name or RESIDUAL_MODEL)
     pictures = outcome.plan.pictures or find_pictures(outcome.plan.scores, images)

@@ -27,8 +27,8 @@ _CLIP = 5.0
 _WIDTHS = (0.05, 0.15, 0.3, 0.6, 1.2)
 _RIDGES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 # Settings are chosen on at most so many rows, and at most so many of them become landmarks of the final kernel.
-_ROWS_FOR_CHOICE = 800
-_MOST_LANDMARKS = 6000
+_ROWS_FOR_CHOICE = 500
+_MOST_LANDMARKS = 1500
 _BINS = 10
 _SIZES = (50, 100, 200, 500, 1000, 2000, 5000)
 
@@ -102,6 +102,23 @@ class Calibration:
         below = np.interp(predicted, self.spans[:, 0], self.spans[:, 1])
         above = np.interp(predicted, self.spans[:, 0], self.spans[:, 2])
         return np.clip(predicted + below, low, high), np.clip(predicted + above, low, high)
+
+    def effects(self, features: np.ndarray) -> dict[str, float]:
+        """How far each group of features moves one picture's score from where it would be with their usual values.
+
+        A group is what stands before the colon of a name, or the whole name. Effects need not add up to the score.
+
+        Args:
+            features: One picture's, shape (F,), without NaN.
+        """
+        u = self.standardised(np.asarray(features)[None])
+        groups = [name.partition(":")[0] for name in self.names]
+        kinds = list(dict.fromkeys(groups))
+        usual = np.repeat(u, len(kinds), axis=0)
+        for row, kind in enumerate(kinds):
+            usual[row, [group == kind for group in groups]] = 0
+        moved = self.of_standardised(u)[0] - self.of_standardised(usual)
+        return dict(zip(kinds, moved.tolist(), strict=True))
 
     @property
     def range(self) -> tuple[float, float]:
@@ -215,7 +232,14 @@ def calibrate(
 
 
 def fit(
-    features: np.ndarray, scores: np.ndarray, *, names: Sequence[str], width: float, ridge: float, seed: int = 0
+    features: np.ndarray,
+    scores: np.ndarray,
+    *,
+    names: Sequence[str],
+    width: float,
+    ridge: float,
+    seed: int = 0,
+    most_landmarks: int = _MOST_LANDMARKS,
 ) -> Calibration:
     """Kernel ridge regression with settings that are already chosen; its spans are empty and its card is bare.
 
@@ -226,6 +250,7 @@ def fit(
         width: Of the kernel exp(-width |u - v|^2 / F), u and v z-scores.
         ridge: What is added to the kernel's diagonal; more is smoother.
         seed: Decides which rows become landmarks where there are too many.
+        most_landmarks: Rows that answers are made of; more cost time and space.
     """
     mean, scale = features.mean(axis=0), features.std(axis=0)
     scale = np.where(scale > 1e-9 * np.maximum(np.abs(mean), 1e-9), scale, 1.0)
@@ -234,13 +259,13 @@ def fit(
     u = u.astype(np.float16).astype(np.float32)
     offset = float(scores.mean())
     target = scores - offset
-    if len(u) <= _MOST_LANDMARKS:
+    if len(u) <= most_landmarks:
         landmarks = u
         kernel = _kernel(u, u, width)
         kernel[np.diag_indices(len(u))] += ridge
         right = target
     else:
-        landmarks = u[np.sort(np.random.default_rng(seed).choice(len(u), _MOST_LANDMARKS, replace=False))]
+        landmarks = u[np.sort(np.random.default_rng(seed).choice(len(u), most_landmarks, replace=False))]
         across = _kernel(u, landmarks, width)
         kernel = across.T @ across + ridge * _kernel(landmarks, landmarks, width)
         kernel[np.diag_indices(len(kernel))] += 1e-6 * len(u)

@@ -22,9 +22,11 @@ from deconv_core.errors import ImageError
 from deconv_core.metrics._planes import LUMA, halve
 
 VERSION = 1
-NUM_SCALES = 3
-# Three halvings and a window of 7 pixels that should still see something.
+NUM_SCALES = 4
+# Three halvings leave 8 pixels, which a window of 7 still looks at.
 SMALLEST_SIDE = 64
+# Shorter side in pixels at which larger pictures are judged, and from which on they are reduced to it.
+_VIEWED_SIDE, _REDUCED_FROM = 512, 768
 _WINDOW = 7
 # Root mean squares below this, in units of the value range, are rounding to 8 bits (0.29 steps) and less.
 _FLOOR = 0.25 / 255
@@ -32,7 +34,42 @@ _FLOOR = 0.25 / 255
 _GRID = 4
 _LAGS = {"right": (0, 1), "below": (1, 0), "diagonal": (1, 1), "two_right": (0, 2), "two_below": (2, 0)}
 _SHARES = (0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.98)
-_SCALE_WORDS = ("finest scale", "half size", "quarter size")
+
+
+def statistics_of(pictures: np.ndarray, model: object) -> np.ndarray:
+    """`residual_statistics` of pictures at the size they are judged at, and of what a model makes of them.
+
+    Args:
+        pictures: float32, shape (N, H, W, C), values in [0, 1], at least 64 pixels each way.
+        model: Anything with `reconstruct(batch)`, and `channels` where it takes one kind only.
+
+    Returns:
+        float64, shape (N, len(statistics_names())).
+    """
+    from deconv_core.metrics.remembered import remembered
+
+    model, pictures = remembered(model), as_viewed(pictures)
+    return residual_statistics(pictures, model.reconstruct(model.as_seen(pictures)))
+
+
+def as_viewed(pictures: np.ndarray) -> np.ndarray:
+    """Pictures as people see them on a screen: those with more than 768 pixels each way are averaged down to 512.
+
+    Human scores belong to a size: seen whole on a screen, a photograph of 4,000 pixels is sharper than its pixels.
+
+    Args:
+        pictures: float32, shape (N, H, W, C).
+
+    Returns:
+        The same array, or a smaller one with the shorter side at 512 pixels.
+    """
+    height, width = pictures.shape[1:3]
+    if min(height, width) <= _REDUCED_FROM:
+        return pictures
+    factor = _VIEWED_SIDE / min(height, width)
+    size = (round(width * factor), round(height * factor))
+    smaller = [cv2.resize(picture, size, interpolation=cv2.INTER_AREA) for picture in pictures]
+    return np.clip(np.stack(smaller).reshape(len(pictures), size[1], size[0], -1), 0, 1)
 
 
 def statistics_names() -> tuple[str, ...]:
@@ -41,7 +78,7 @@ def statistics_names() -> tuple[str, ...]:
 
 
 def residual_statistics(pictures: np.ndarray, rebuilt: np.ndarray) -> np.ndarray:
-    """Describe each picture of a batch and its residual e = y - R(y), at full, half and quarter size.
+    """Describe each picture of a batch and its residual e = y - R(y), at full, half, quarter and eighth size.
 
     Per scale: moments, shape and neighbours of e; the same of luma normalised by its local contrast; local strength of
     e and of y by their order statistics, evenness and ratio; colour of e. Once: exposure, colour and 8-pixel blocks.
@@ -106,7 +143,7 @@ def _opponents(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]
 
 def _one_scale(luma: np.ndarray, residual: np.ndarray, of_colour: list[np.ndarray], at: str) -> dict[str, float]:
     mean, deviation = _local(luma)
-    strength = np.sqrt(_box(residual * residual))
+    strength = np.sqrt(np.maximum(_box(residual * residual), 0))  # running sums may end below 0
     normalised = (luma - mean) / (deviation + np.float32(1 / 255))
     found = {
         **_shape(residual, f"residual:{{}}{at}"),
@@ -191,7 +228,7 @@ def _evenness(logarithm: np.ndarray, name: str) -> dict[str, float]:
         name.format("strongest_tile"): float(tiles.max()) - whole,
         name.format("weakest_tile"): float(tiles.min()) - whole,
         name.format("centre"): float(tiles[1:3, 1:3].mean()) - whole,
-        name.format("below"): float(tiles[2:].mean()) - whole,
+        name.format("lower_half"): float(tiles[2:].mean()) - whole,
         name.format("spread"): float(logarithm.std()),
     }
 
