@@ -478,6 +478,12 @@ def stretched(values: np.ndarray) -> np.ndarray:
     return np.full(values.shape, 0.5, np.float32) if high == low else ((values - low) / (high - low)).astype(np.float32)
 
 
+def signed(values: np.ndarray) -> np.ndarray:
+    """Values of either sign as grey: 0 is mid-grey, the largest size is black or white."""
+    largest = float(np.abs(values).max())
+    return (0.5 + 0.5 * values / largest).astype(np.float32) if largest else np.full(values.shape, 0.5, np.float32)
+
+
 def enlarged(pixels: np.ndarray, side: int) -> np.ndarray:
     """A small picture with every pixel repeated until it is about `side` wide, so that a browser shows squares."""
     times = max(1, side // max(pixels.shape[:2]))

@@ -259,6 +259,41 @@ def inverse_gap(image: np.ndarray, kernel: np.ndarray, stride: int = 1, padding:
     )
 
 
+@dataclass(frozen=True)
+class LeastSquares:
+    """The best way back from K x that any linear map could find."""
+
+    returned: np.ndarray  # (H, W) K^+ K x
+    relative_error: float  # |K^+ K x - x| / |x|: what K has thrown away for good
+    rank: int  # directions of the picture that K keeps, of H * W
+
+
+def least_squares_back(image: np.ndarray, kernel: np.ndarray, stride: int = 1, padding: int = 0) -> LeastSquares:
+    """What the pseudo-inverse K^+ makes of K x: the smallest picture with that code. For tiny pictures only.
+
+    Args:
+        image: x, shape (H, W).
+        kernel: Shape (kh, kw).
+        stride: As in `convolve`.
+        padding: As in `convolve`.
+
+    Raises:
+        ImageError: As in `convolution_matrix`.
+        DeconvError: As in `convolve`.
+    """
+    image = _plane(image, "picture")
+    matrix = convolution_matrix(image.shape, kernel, stride, padding)
+    returned = (np.linalg.pinv(matrix) @ (matrix @ image.ravel())).reshape(image.shape)
+    size = float(np.linalg.norm(image))
+    off = float(np.linalg.norm(returned - image)) / size if size > 0 else 0.0
+    return LeastSquares(returned, off, int(np.linalg.matrix_rank(matrix)))
+
+
+def overlaps_evenly(kernel_size: tuple[int, int], stride: int) -> bool:
+    """Whether every pixel away from the borders gets as many copies of the kernel: no checkerboard to unlearn."""
+    return all(size % stride == 0 for size in kernel_size)
+
+
 def overlap_count(
     shape: tuple[int, int], kernel_size: int | tuple[int, int], stride: int = 1, padding: int = 0
 ) -> np.ndarray:

@@ -4,10 +4,13 @@ import streamlit as st
 
 from deconv_core.errors import DeconvError
 from pages.ui import cached
+from pages.ui.by_hand import show_by_hand
 from pages.ui.frame import frame
 from pages.ui.inputs import plain
+from pages.ui.latent_view import show_latent_map
 from pages.ui.model_compare import show_comparison
 from pages.ui.model_import import show_import
+from pages.ui.model_inside import show_inside
 from pages.ui.model_list import show_models
 from pages.ui.run_curves import show_run_curves
 
@@ -15,6 +18,9 @@ NAME = "explore_models"
 TABS = {
     "models": ("Models", show_models),
     "compare": ("Compare two", show_comparison),
+    "inside": ("Inside", show_inside),
+    "latent": ("Map of pictures", show_latent_map),
+    "hand": ("Transposed by hand", show_by_hand),
     "curves": ("Curves of runs", show_run_curves),
     "import": ("Import", show_import),
 }

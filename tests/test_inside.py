@@ -143,3 +143,22 @@ def test_an_unfolded_kernel_answers_most_to_itself(model):
     for number in (0, 5):
         folded = SpaceToDepth(4)(tiles[number][None])
         assert float(kernel(folded)[0, 0, 0, number]) == pytest.approx(float((tiles[number] ** 2).sum()), rel=1e-5)
+
+
+def test_the_last_row_is_what_the_model_itself_rebuilds(model, pictures):
+    readouts = inside.fit_readouts(model, pictures)
+    rows = inside.read_depths(model, readouts, pictures[1])
+    assert [row["name"] for row in rows] == [*(depth.name for depth in inside.depths(model)), "decoder"]
+    np.testing.assert_allclose(rows[-1]["pixels"], model.reconstruct(pictures[1:2])[0], atol=1e-6)
+    assert all(row["pixels"].shape == pictures[1].shape for row in rows)
+
+
+def test_a_sheet_of_kernels_keeps_their_signs():
+    tiles = np.zeros((9, 2, 2, 1), np.float32)
+    tiles[:, 0, 0] = 3
+    tiles[:, 1, 1] = -1.5
+    sheet = inside.kernel_sheet(tiles, 9)
+    assert sheet.shape == (7, 25, 1)
+    assert sheet[1, 1, 0] == 1
+    assert sheet[2, 2, 0] == 0.25
+    assert sheet[0, 0, 0] == 0.5

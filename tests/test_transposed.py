@@ -168,3 +168,28 @@ def test_wrong_requests_are_refused_in_words():
         transposed.convolution_matrix((64, 64), kernel)
     with pytest.raises(ImageError, match=r"\(8, 0\) is outside"):
         transposed.contributions((8, 0), (8, 8), 3)
+
+
+def test_the_pseudo_inverse_is_the_best_way_back_and_the_transpose_is_not():
+    rng = np.random.default_rng(4)
+    image, kernel = rng.random((6, 6)), rng.standard_normal((3, 3))
+    found = transposed.least_squares_back(image, kernel, stride=2, padding=1)
+    matrix = transposed.convolution_matrix((6, 6), kernel, 2, 1)
+    expected = np.linalg.lstsq(matrix, matrix @ image.ravel(), rcond=None)[0].reshape(6, 6)
+    np.testing.assert_allclose(found.returned, expected, atol=1e-10)
+    np.testing.assert_allclose(
+        transposed.convolve(found.returned, kernel, 2, 1), transposed.convolve(image, kernel, 2, 1), atol=1e-10
+    )
+    assert found.rank == 9
+    assert found.relative_error < transposed.inverse_gap(image, kernel, 2, 1).relative_error
+
+
+def test_one_pixel_loses_nothing():
+    found = transposed.least_squares_back(np.arange(16.0).reshape(4, 4), np.ones((1, 1)))
+    assert (found.rank, round(found.relative_error, 12)) == (16, 0)
+
+
+@pytest.mark.parametrize(("size", "stride"), [((2, 2), 2), ((3, 3), 2), ((4, 4), 2), ((3, 3), 3), ((4, 3), 2)])
+def test_evenness_is_what_the_counts_say(size, stride):
+    counts = transposed.overlap_count((25, 25), size, stride)[6:18, 6:18]
+    assert transposed.overlaps_evenly(size, stride) == (counts.min() == counts.max())

@@ -191,6 +191,46 @@ def _ridge(inputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
     return np.vstack([weights, goal - centre @ weights]).astype(np.float32)
 
 
+def reading_pictures(model: Reconstructor) -> np.ndarray:
+    """What readouts are fitted on: sixteen sample photographs, or drawn digits for the network of digits."""
+    from deconv_core.images import to_channels
+    from deconv_core.samples import digits, photographs
+
+    if model.card.get("architecture") == "article":
+        return to_channels(digits(64, seed=2), model.channels)
+    side = 176 // model.stride * model.stride
+    return to_channels(photographs(16, side), model.channels)
+
+
+def read_depths(model: Reconstructor, readouts: Sequence[Readout], picture: np.ndarray) -> list[dict[str, Any]]:
+    """One picture as read from each layer, and as the model's own decoder rebuilds it.
+
+    Args:
+        model: The model.
+        readouts: As `fit_readouts` made them.
+        picture: float32, (H, W, channels), values in [0, 1]; H and W multiples of the stride.
+
+    Returns:
+        From the picture to the code, then the decoder: `name`, `label`, `words` and `pixels` (float32, like `picture`).
+    """
+    made = activations(model, picture[None], [readout.depth.name for readout in readouts])
+    rows = []
+    for readout in readouts:
+        depth = readout.depth
+        rows.append(
+            {
+                "name": depth.name,
+                "label": "Code, read linearly" if depth.is_code else depth.name,
+                "words": f"{depth.channels} channels, one place per {depth.factor} × {depth.factor} pixels: "
+                f"{100 * depth.numbers:.0f} % of the picture's numbers.",
+                "pixels": readout.read(made[depth.name])[0],
+            }
+        )
+    rebuilt = model.reconstruct(picture[None])[0]
+    words = "What the model itself makes of its code."
+    return [*rows, {"name": "decoder", "label": "Code, own decoder", "words": words, "pixels": rebuilt}]
+
+
 @dataclass(frozen=True)
 class Projection:
     """One activation sent back to the pixels.
@@ -335,6 +375,27 @@ def kernels(model: Reconstructor, layer: str) -> np.ndarray:
             return tiles.transpose(0, 1, 3, 2, 4, 5).reshape(-1, rows * fold, columns * fold, model.channels)
     tiles = values.reshape(rows, columns, -1).transpose(2, 0, 1)[..., None]
     return tiles[np.argsort(-np.square(tiles).sum(axis=(1, 2, 3)), kind="stable")]
+
+
+def kernel_sheet(tiles: np.ndarray, count: int) -> np.ndarray:
+    """The first `count` kernels side by side, each stretched to its own range around grey.
+
+    Args:
+        tiles: As `kernels` gives them.
+        count: How many at most.
+
+    Returns:
+        float32 (H, W, 1 or 3) in [0, 1]; rows of eight, one pixel of grey between them.
+    """
+    tiles = tiles[:count]
+    _, rows, columns, channels = tiles.shape
+    across = min(8, len(tiles))
+    sheet = np.full((-(-len(tiles) // across) * (rows + 1) + 1, across * (columns + 1) + 1, channels), 0.5, np.float32)
+    for number, tile in enumerate(tiles):
+        top, left = number // across * (rows + 1) + 1, number % across * (columns + 1) + 1
+        largest = max(float(np.abs(tile).max()), 1e-12)
+        sheet[top : top + rows, left : left + columns] = 0.5 + 0.5 * tile / largest
+    return sheet
 
 
 def _fold_between(layer: Any, neighbours: Any) -> int:

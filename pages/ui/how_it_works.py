@@ -26,7 +26,7 @@ def show_how_it_works(name: str, pair: Pair) -> None:
         st.caption("No model is installed, so there is nothing to take apart.")
     else:
         _steps(name, pair)
-        _checkerboard(pair)
+        show_checkerboard(pair.reference_token, pair.reference, pair.card)
     st.divider()
     _transposed(name, pair)
 
@@ -77,11 +77,11 @@ def _steps(name: str, pair: Pair) -> None:
                 st.caption(caption)
 
 
-def _checkerboard(pair: Pair) -> None:
+def show_checkerboard(token: str, pixels: np.ndarray, card: dict) -> None:
+    """How much of a model's error on one picture repeats with the periods of its decoder."""
     st.markdown("#### Checkerboard meter of the decoder")
     try:
-        token = pair.reference_token
-        found = cached.checkerboard(token, pair.card["digest"], pair.reference, pair.card)
+        found = cached.checkerboard(token, card["digest"], pixels, card)
     except DeconvError as error:
         st.caption(plain(error))
         return
@@ -98,8 +98,8 @@ def _checkerboard(pair: Pair) -> None:
             width="content",
         )
     st.caption(
-        "A decoder that enlarges by a stride can leave a pattern with that period. Lower is better; measured on the "
-        "reference with the chosen model."
+        "A decoder that enlarges by a stride can leave a pattern with that period. Lower is better; measured on this "
+        "picture with the chosen model."
     )
 
 
