@@ -49,6 +49,7 @@ _FEWEST_CHECKS = 2
 _REPEAT_DISTANCE = 3  # trials between a pair and its repetition, at least
 _STUDY = re.compile(r"[0-9]{8}-[0-9]{6}-[a-z0-9-]{1,80}")
 _NAME_LENGTH = 60
+_LONGEST_SECONDS = 24 * 3600.0  # whoever takes longer has done something else meanwhile
 
 
 @dataclass(frozen=True)
@@ -398,7 +399,7 @@ def record_answer(study: Study, judge: str, trial: int, choice: str, seconds: fl
     Args:
         trial: Number of the trial that was answered.
         choice: `left` or `right`.
-        seconds: From showing the pair to the answer.
+        seconds: From showing the pair to the answer; kept where it makes sense.
 
     Returns:
         Whether it was kept: False for a trial that is not the next one, such as an answer that arrives twice.
@@ -418,7 +419,7 @@ def record_answer(study: Study, judge: str, trial: int, choice: str, seconds: fl
         "choice": choice,
         "preferred": pictures[SIDES.index(choice)],
         "other": pictures[1 - SIDES.index(choice)],
-        "seconds": None if seconds is None else round(min(max(float(seconds), 0.0), 3600.0), 3),
+        "seconds": round(float(seconds), 3) if seconds is not None and 0 <= seconds < _LONGEST_SECONDS else None,
         "at": round(time.time(), 3),
     }
     _append(_answers_file(study, progress.judge), line)

@@ -115,6 +115,11 @@ class Judge {
       over.classList.add("over");
       frame.append(over);
     });
+    if (this.scrolled !== true) {
+      // Judging begins: the page's title gives way where the pictures would not fit under it.
+      this.scrolled = true;
+      if (this.root.getBoundingClientRect().bottom > window.innerHeight) this.root.scrollIntoView({ block: "start" });
+    }
     this.shown = turn;
     this.since = performance.now();
     this.enable(true);
