@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 RETRIES = 2
 _CONNECT_SECONDS = 15
 _POLL_SECONDS = 0.2
+_HIDDEN = "127.0.0.1:0"
 
 
 def num_threads() -> int:
@@ -35,16 +36,22 @@ def connected(address: str = "", *, threads: int | None = None) -> Iterator[Clie
     Raises:
         JobError: No scheduler answers there, or it has no workers.
     """
+    import dask
     from distributed import Client, LocalCluster
 
     address = address or os.environ.get("DASK_SCHEDULER_ADDRESS", "")
     if not address:
+        # Dask always starts web servers for its state; here they have nothing to show and no one outside to show it to.
+        quiet = {"distributed.scheduler.http.routes": [], "distributed.worker.http.routes": []}
         with (
+            dask.config.set(quiet),
             LocalCluster(
                 n_workers=1,
                 threads_per_worker=threads or num_threads(),
                 processes=False,
-                dashboard_address=None,
+                dashboard_address=_HIDDEN,
+                worker_dashboard_address=_HIDDEN,
+                scheduler_kwargs={"dashboard": False},
                 memory_limit=0,
                 silence_logs=logging.CRITICAL,
             ) as cluster,

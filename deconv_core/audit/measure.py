@@ -246,16 +246,22 @@ def _centre(plane: np.ndarray, side: int) -> np.ndarray:
     return np.ascontiguousarray(plane[top : top + side, left : left + side])
 
 
+_LEVELS = np.arange(256.0)
+
+
 def tones(grey: np.ndarray) -> dict[str, object]:
     """Percentiles, entropy and clipping from the histogram of every second pixel both ways (all of a small picture)."""
+    import cv2
+
     step = 1 if grey.size <= 256 * 256 else 2
-    counts = np.bincount(grey[::step, ::step].ravel(), minlength=256)
+    some = np.ascontiguousarray(grey[::step, ::step])
+    counts = cv2.calcHist([some], [0], None, [256], [0, 256]).ravel().astype(np.float64)
     total = counts.sum()
     below = np.cumsum(counts) / total
     level = {share: float(np.searchsorted(below, share)) for share in (0.02, 0.05, 0.95, 0.98)}
     share = counts[counts > 0] / total
-    mean = float(counts @ np.arange(256) / total)
-    spread = float(np.sqrt(max(0.0, counts @ (np.arange(256) - mean) ** 2 / total)))
+    mean = float(counts @ _LEVELS / total)
+    spread = float(np.sqrt(max(0.0, counts @ (_LEVELS - mean) ** 2 / total)))
     return {
         "low_information": float(-(share * np.log2(share)).sum()) + 0.0,
         "dark": level[0.95],
@@ -276,16 +282,15 @@ def colours(pixels: np.ndarray) -> dict[str, object]:
     if pixels.ndim == 2:
         return {}
     step = max(1, round(max(pixels.shape[:2]) / 64))
-    some = pixels[::step, ::step].astype(np.float32)
-    red, green, blue = some[..., 0], some[..., 1], some[..., 2]
+    red, green, blue = np.ascontiguousarray(pixels[::step, ::step].reshape(-1, 3).T).astype(np.float32)
     first, second = red - green, (red + green) / 2 - blue
-    spread = np.hypot(first.std(dtype=np.float64), second.std(dtype=np.float64))
-    middle = np.hypot(first.mean(dtype=np.float64), second.mean(dtype=np.float64))
+    middle = (float(first.mean()), float(second.mean()))
+    spread = max(0.0, float(first @ first + second @ second) / len(first) - middle[0] ** 2 - middle[1] ** 2)
     difference = float(max(np.abs(first).max(), np.abs(red - blue).max()))
     if difference <= 8:  # perhaps grey: look at every pixel
         red, green, blue = (pixels[..., place].astype(np.int16) for place in range(3))
         difference = float(max(np.abs(red - green).max(), np.abs(red - blue).max(), np.abs(green - blue).max()))
-    dull = np.nan if difference < 3 else float(spread + 0.3 * middle)
+    dull = np.nan if difference < 3 else float(np.sqrt(spread) + 0.3 * np.hypot(*middle))
     return {"grey_as_colour": difference, "dull": dull}
 
 
@@ -315,28 +320,42 @@ def edge_width(grey: np.ndarray, half: np.ndarray | None = None, *, noise: float
     # Borders are mirrored, which hides edges there and makes none.
     counts = cv2.calcHist([slopes.view(np.uint16)], [0], None, [512], [0, 2048]).ravel()
     limit = 4 * int(np.searchsorted(np.cumsum(counts), (1 - _STRONG_SHARE) * slopes.size))
-    places = np.flatnonzero(slopes >= max(limit, _WEAKEST))
-    if len(places) < 16:
+    rows, columns = np.nonzero(slopes[1:-1, 1:-1] >= max(limit, _WEAKEST))  # the border is mirrored and says nothing
+    if len(rows) < 16:
         return float("nan")
-    fine_x, fine_y = cv2.spatialGradient(grey)
-    rows, columns = np.divmod(places, half.shape[1])
-    corner = 2 * rows * grey.shape[1] + 2 * columns
-    fine = np.zeros(len(places), np.float32)
-    for step in (0, 1, grey.shape[1], grey.shape[1] + 1):
-        x = fine_x.ravel()[corner + step].astype(np.float32)
-        y = fine_y.ravel()[corner + step].astype(np.float32)
-        np.maximum(fine, x * x + y * y, out=fine)
-    fine = np.maximum(fine - _NOISE_GAIN * noise * noise, 0)
-    x, y = (slope.ravel()[places].astype(np.float32) / 2 for slope in (coarse_x, coarse_y))  # per pixel of the whole
-    ratio = float(np.percentile(fine / (x * x + y * y), _SHARPEST))
+    every = -(-len(rows) // _EDGES)
+    rows, columns = rows[::every] + 1, columns[::every] + 1
+    x, y = (slope[rows, columns].astype(np.float32) / 2 for slope in (coarse_x, coarse_y))  # per pixel of the whole
+    fine = np.maximum(_steepest(grey, 2 * rows, 2 * columns) - _NOISE_GAIN * noise * noise, 0)
+    ratio = _at(fine / (x * x + y * y), _SHARPEST)
     if ratio <= 1.01:
         return _WIDEST
     width = float(np.sqrt(max(0.0, _COARSE - ratio * _FINE) / (ratio - 1)))
     return min(_WIDEST, width + _CROWDED * width * width)
 
 
+def _steepest(grey: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Largest squared slope (Sobel, in eighths of a level per pixel) of the 2 x 2 pixels from each place on."""
+    around = np.arange(-1, 3)
+    window = (around[:, None] * grey.shape[1] + around).ravel()
+    places = rows * grey.shape[1] + columns
+    near = grey.ravel()[places[:, None] + window].reshape(-1, 4, 4).astype(np.float32)
+    across = near[:, :, 2:] - near[:, :, :-2]
+    along = near[:, 2:] - near[:, :-2]
+    x = across[:, :-2] + 2 * across[:, 1:-1] + across[:, 2:]
+    y = along[:, :, :-2] + 2 * along[:, :, 1:-1] + along[:, :, 2:]
+    return (x * x + y * y).reshape(-1, 4).max(axis=1)
+
+
+def _at(values: np.ndarray, share: float) -> float:
+    """The value below which this share of the values lies; np.percentile takes ten times as long for a few of them."""
+    place = int(share * (len(values) - 1))
+    return float(np.partition(values, place)[place])
+
+
 _STRONG_SHARE = 0.03
-_SHARPEST = 75  # percentile of the edges, from soft to sharp
+_EDGES = 1500  # places looked at, evenly chosen
+_SHARPEST = 0.75  # share of the edges, from soft to sharp
 # Variances in pixels: the Sobel step (a difference over two pixels, whose box has 4 / 12); at half the size the same
 # step (4 / 3), the averages of 2 x 2 (1 / 4) and the box of 3 x 3 (4 times 8 / 12).
 _FINE = 1 / 3
@@ -371,7 +390,7 @@ def noise(grey: np.ndarray) -> float:
     found = found[(level > 12) & (level < 243)]
     if len(found) < 4:
         return float("nan")
-    return float(np.percentile(found, 20) * np.sqrt(np.pi / 2) / 6 / 8)
+    return _at(found, 0.2) * float(np.sqrt(np.pi / 2)) / 6 / 8
 
 
 def blockiness(grey: np.ndarray) -> float:

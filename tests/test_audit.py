@@ -1,0 +1,546 @@
+"""Audits: nasty files become rows, runs that are broken off end as unbroken ones, results are read page by page."""
+
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from deconv_core.audit.checks import CHECKS, WITHOUT_MODEL, check, choose_checks
+from deconv_core.audit.parts import MEASURED, PartWriter, list_parts, put_damaged_aside, read_parts
+from deconv_core.audit.run import AuditSettings, run_audit, settings_from
+from deconv_core.audit.table import AuditTable, Filter
+from deconv_core.errors import DeconvError
+from deconv_core.samples import SAMPLES, sample
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    """A workspace of its own for every test, so that no measurement is reused unasked."""
+    folder = tmp_path / "home"
+    monkeypatch.setenv("DECONV_HOME", str(folder))
+    monkeypatch.delenv("DASK_SCHEDULER_ADDRESS", raising=False)
+    return folder
+
+
+def encoded(pixels: np.ndarray, kind: str = "PNG", **options) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def noise_png(seed: int, height: int = 20, width: int = 24) -> bytes:
+    return encoded(np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8))
+
+
+def write_set(folder: Path, count: int) -> Path:
+    folder.mkdir(parents=True)
+    for number in range(count):
+        (folder / f"{number:04d}.png").write_bytes(noise_png(number))
+    return folder
+
+
+def table_of(folder: Path) -> pd.DataFrame:
+    return pd.read_parquet(folder / "results" / "images.parquet")
+
+
+def giant_header() -> bytes:
+    """A PNG of 30,000 x 30,000 pixels by its header, of nothing by its content."""
+    import struct
+    import zlib
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = struct.pack(">IIBBBBB", 30_000, 30_000, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+def nasty_files() -> dict[str, bytes]:
+    """Name -> content of everything that a folder from outside may hold."""
+    photo = (sample("coffee").pixels * 255).astype(np.uint8)[:96, :128]
+    good = encoded(photo, "JPEG", quality=90)
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    frames = [Image.fromarray(np.full((16, 16, 3), tone, np.uint8)) for tone in (10, 200)]
+    animated = io.BytesIO()
+    frames[0].save(animated, "GIF", save_all=True, append_images=frames[1:])
+    wide = (photo[..., 0].astype(np.uint16) << 8) + 7
+    return {
+        "good.jpg": good,
+        "zero.png": b"",
+        "truncated.jpg": good[: len(good) // 2],
+        "truncated.png": encoded(photo)[:900],
+        "no end.jpg": good[:-2],
+        "text.png": b"this is no picture",
+        "wrong extension.png": good,
+        "cmyk.jpg": (lambda box: (Image.fromarray(photo).convert("CMYK").save(box, "JPEG"), box.getvalue())[1])(
+            io.BytesIO()
+        ),
+        "sixteen.png": encoded(wide),
+        "animated.gif": animated.getvalue(),
+        "one pixel.png": encoded(np.zeros((1, 1, 3), np.uint8)),
+        "line.png": encoded(np.zeros((1, 300, 3), np.uint8)),
+        "transparent.png": encoded(np.dstack([photo, np.full(photo.shape[:2], 90, np.uint8)])),
+        "palette.png": (lambda box: (Image.fromarray(photo).quantize(8).save(box, "PNG"), box.getvalue())[1])(
+            io.BytesIO()
+        ),
+        "turned.jpg": encoded(photo, "JPEG", exif=turned),
+        "giant.png": giant_header(),
+        'it\'s "quoted".jpg': good,
+        "line\nbreak.jpg": good,
+        "<img src=x onerror=alert(1)>.jpg": good,
+        "=HYPERLINK(1).jpg": good,
+        "-rf.jpg": good,
+        "$(touch x) `id`;&.jpg": good,
+        "日本語 العربية ελληνικά.jpg": good,
+    }
+
+
+@pytest.fixture
+def nasty(tmp_path) -> Path:
+    folder = tmp_path / "nasty"
+    folder.mkdir()
+    for name, data in nasty_files().items():
+        (folder / name).write_bytes(data)
+    (folder / os.fsdecode(b"bytes \xff.jpg")).write_bytes(nasty_files()["good.jpg"])
+    return folder
+
+
+# Settings and checks
+
+
+def test_every_check_says_what_it_does():
+    for row in CHECKS.values():
+        assert row.rule.endswith("."), row.key
+        assert row.flags_when in ("above", "below", "set"), row.key
+        assert row.low <= row.threshold <= row.high, row.key
+        assert row.evidence, row.key
+        if row.flags_when != "set":
+            assert f"Flagged {row.flags_when} the threshold" in row.rule, row.key
+
+
+@pytest.mark.parametrize("key", [key for key in CHECKS if CHECKS[key].flags_when != "set"])
+def test_a_threshold_itself_is_not_flagged_and_no_value_never_is(key):
+    row = CHECKS[key]
+    step = 1 if row.flags_when == "above" else -1
+    values = np.array([row.threshold - step, row.threshold, row.threshold + step, np.nan])
+    assert row.flags(values).tolist() == [False, False, True, False]
+
+
+def test_checks_are_chosen_by_name_and_the_unreadable_always_belong():
+    assert choose_checks(None, model=False, quality=False) == WITHOUT_MODEL
+    assert choose_checks(["dark", "blurry"], model=False, quality=False) == ("unreadable", "blurry", "dark")
+    with pytest.raises(DeconvError, match="There is no check 'blury'"):
+        choose_checks(["blury"], model=False, quality=False)
+    with pytest.raises(DeconvError, match="needs a model"):
+        choose_checks(["reconstruction"], model=False, quality=True)
+    with pytest.raises(DeconvError, match="calibrated metric"):
+        choose_checks(["low_quality"], model=True, quality=False)
+
+
+@pytest.mark.parametrize(
+    ("settings", "match"),
+    [
+        ({"max_side": 8}, "--max-side got 8"),
+        ({"seed": -1}, "--seed got -1"),
+        ({"quality": "psnr"}, "needs a reference"),
+        ({"checks": ("sharp",)}, "There is no check 'sharp'"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused_before_anything_is_read(settings, match):
+    with pytest.raises(DeconvError, match=match):
+        AuditSettings(data="nowhere", **settings).check()
+
+
+def test_settings_survive_their_file():
+    settings = AuditSettings("samples", checks=("dark",), max_side=64)
+    from dataclasses import asdict
+
+    assert settings_from(json.loads(json.dumps(asdict(settings)))) == settings
+    with pytest.raises(DeconvError, match="does not hold the settings of an audit"):
+        settings_from({"epochs": 3})
+
+
+# A folder of nasty files
+
+
+@pytest.fixture
+def nasty_audit(nasty, tmp_path) -> Path:
+    run_audit(AuditSettings(str(nasty)), tmp_path / "job")
+    return tmp_path / "job"
+
+
+def test_every_nasty_file_becomes_one_row(nasty, nasty_audit):
+    found = table_of(nasty_audit)
+    assert len(found) == len(list(nasty.iterdir()))
+    assert found["image"].is_unique
+    rows = found.set_index("image")
+    broken = {"zero.png", "truncated.jpg", "no end.jpg", "truncated.png", "text.png", "giant.png"}
+    assert set(rows.index[rows["status"] != "ok"]) == broken
+    assert (rows.loc[list(broken), "reason"].str.len() > 20).all()
+    assert (rows.loc[list(broken), "unreadable"] == 1).all()
+    assert "megapixels" in rows.loc["giant.png", "reason"]
+    assert "bytes \\xff.jpg" in rows.index
+
+
+def test_what_a_nasty_file_is_stands_in_its_row(nasty_audit):
+    rows = table_of(nasty_audit).set_index("image")
+    assert rows.loc["wrong extension.png", ["format", "wrong_extension"]].tolist() == ["JPEG", 1]
+    assert rows.loc["good.jpg", "wrong_extension"] == 0
+    assert rows.loc["turned.jpg", ["width", "height", "orientation", "orientation_flag"]].tolist() == [96, 128, 6, 1]
+    assert rows.loc["sixteen.png", "bits"] == 16
+    assert rows.loc["cmyk.jpg", "mode"] == "CMYK"
+    assert rows.loc["line.png", "odd_aspect"] == 300
+    assert np.isnan(rows.loc["one pixel.png", "blurry"])
+    copies = rows["exact_duplicate_of"].dropna()
+    # The same bytes under several names: the first in the order of the names stays, all others are copies of it.
+    assert set(copies) == {"$(touch x) `id`;&.jpg"}
+    assert {"good.jpg", "-rf.jpg", "wrong extension.png", "bytes \\xff.jpg"} <= set(copies.index)
+
+
+def test_summary_counts_what_the_table_holds(nasty_audit):
+    found = table_of(nasty_audit)
+    summary = json.loads((nasty_audit / "results" / "summary.json").read_text())
+    assert summary["images"] == len(found)
+    assert summary["readable"] == (found["status"] == "ok").sum()
+    assert summary["counts"] == {
+        key: int(found["issues"].map(lambda keys, key=key: key in keys).sum()) for key in summary["checks"]
+    }
+    assert summary["flagged"] == (found["issues"].map(len) > 0).sum()
+
+
+def test_an_archive_that_is_a_bomb_ends_with_one_sentence(tmp_path):
+    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.png", bytes(64 * 2**20))
+    with pytest.raises(DeconvError, match="made to fill memory"):
+        run_audit(AuditSettings(str(tmp_path / "bomb.zip")), tmp_path / "job")
+
+
+def test_a_member_that_is_a_bomb_is_a_row_among_good_ones(tmp_path):
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        archive.writestr("good.png", noise_png(1))
+        archive.writestr("filler.bin", np.random.default_rng(0).bytes(600_000))
+        archive.writestr("bomb.png", bytes(20 * 2**20), zipfile.ZIP_DEFLATED)
+    run_audit(AuditSettings(str(tmp_path / "set.zip")), tmp_path / "job")
+    rows = table_of(tmp_path / "job").set_index("image")
+    assert rows["status"].to_dict() == {"good.png": "ok", "bomb.png": "unreadable"}
+    assert "times" in rows.loc["bomb.png", "reason"]
+
+
+def test_a_source_without_pictures_is_refused(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DeconvError, match="holds no picture"):
+        run_audit(AuditSettings(str(tmp_path / "empty")), tmp_path / "job")
+
+
+def test_links_out_of_the_folder_and_lists_out_of_the_roots_are_refused(tmp_path, monkeypatch):
+    data = write_set(tmp_path / "data", 2)
+    (tmp_path / "secret.png").write_bytes(noise_png(9))
+    (data / "link.png").symlink_to(tmp_path / "secret.png")
+    (data / "list.csv").write_text("image\n0000.png\n../secret.png\n")
+    monkeypatch.setenv("DECONV_DATA_ROOTS", str(data))
+    run_audit(AuditSettings(str(data), within_roots=True), tmp_path / "one")
+    rows = table_of(tmp_path / "one").set_index("image")
+    assert rows.loc["link.png", "status"] == "unreadable"
+    run_audit(AuditSettings(str(data / "list.csv"), within_roots=True), tmp_path / "other")
+    assert table_of(tmp_path / "other")["status"].tolist() == ["ok", "unreadable"]
+    with pytest.raises(DeconvError, match="outside the folders"):
+        run_audit(AuditSettings(str(tmp_path), within_roots=True), tmp_path / "third")
+
+
+# Broken off, and gone on with
+
+
+def same(first: pd.DataFrame, second: pd.DataFrame) -> None:
+    pd.testing.assert_frame_equal(first, second, check_exact=True)
+
+
+@pytest.fixture
+def whole(tmp_path) -> tuple[Path, pd.DataFrame]:
+    """A set, and the table of an unbroken audit of it."""
+    data = write_set(tmp_path / "data", 60)
+    shutil.copy(data / "0003.png", data / "0050b.png")
+    (data / "0007.png").write_bytes(b"")
+    run_audit(AuditSettings(str(data)), tmp_path / "unbroken")
+    shutil.rmtree(tmp_path / "home")
+    return data, table_of(tmp_path / "unbroken")
+
+
+def test_a_run_that_was_stopped_goes_on_and_ends_with_the_same_table(whole, tmp_path):
+    data, expected = whole
+
+    def stop(progress) -> None:
+        (tmp_path / "job" / "stop").touch()
+
+    with pytest.raises(KeyboardInterrupt):
+        run_audit(AuditSettings(str(data)), tmp_path / "job", report=stop)
+    assert not (tmp_path / "job" / "results" / "images.parquet").exists()
+    done = len(read_parts(tmp_path / "job" / "results", MEASURED))
+    assert 0 < done < len(expected)
+    summary = run_audit(AuditSettings(str(data)), tmp_path / "job", resume=True)
+    assert summary["images"] == len(expected)
+    same(table_of(tmp_path / "job"), expected)
+
+
+def test_damaged_and_half_written_parts_are_put_aside_and_measured_again(whole, tmp_path):
+    data, expected = whole
+    run_audit(AuditSettings(str(data)), tmp_path / "job")
+    shutil.rmtree(tmp_path / "home")
+    results = tmp_path / "job" / "results"
+    part = list_parts(results, MEASURED)[0]
+    content = part.read_bytes()
+    part.write_bytes(content[: len(content) // 2])
+    part.with_name(f".{part.name}.123").write_bytes(b"draft")
+    run_audit(AuditSettings(str(data)), tmp_path / "job", resume=True)
+    same(table_of(tmp_path / "job"), expected)
+    assert not list(part.parent.glob(".*"))
+
+
+def test_resume_sees_what_changed_in_the_source(whole, tmp_path):
+    data, _ = whole
+    run_audit(AuditSettings(str(data)), tmp_path / "job")
+    (data / "0001.png").unlink()
+    (data / "0000a.png").write_bytes(noise_png(1000))
+    (data / "0002.png").write_bytes(noise_png(1001, 33, 44))
+    run_audit(AuditSettings(str(data)), tmp_path / "job", resume=True)
+    shutil.rmtree(tmp_path / "home")
+    run_audit(AuditSettings(str(data)), tmp_path / "fresh")
+    same(table_of(tmp_path / "job"), table_of(tmp_path / "fresh"))
+
+
+def test_a_second_audit_of_an_unchanged_set_measures_nothing_again(whole, tmp_path, monkeypatch):
+    data, expected = whole
+    for path in data.iterdir():
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+    run_audit(AuditSettings(str(data)), tmp_path / "first")
+
+    def refuse(entries):
+        raise AssertionError(f"measured again: {[item.name for *_, item in entries]}")
+
+    monkeypatch.setattr("deconv_core.audit.run.measure_chunk", lambda entries: refuse(entries))
+    (data / "0007.png").unlink()  # what could not be read is always tried again
+    summary = run_audit(AuditSettings(str(data)), tmp_path / "second")
+    assert summary["reused"] == len(expected) - 1
+    columns = [name for name in expected.columns if name != "number"]
+    first = table_of(tmp_path / "first")
+    same(table_of(tmp_path / "second")[columns], first[first["image"] != "0007.png"][columns].reset_index(drop=True))
+
+
+def test_a_folder_with_another_run_is_refused(tmp_path):
+    run_audit(AuditSettings("samples"), tmp_path / "job")
+    with pytest.raises(DeconvError, match="already holds a run"):
+        run_audit(AuditSettings("samples"), tmp_path / "job")
+    with pytest.raises(DeconvError, match="Nothing to resume"):
+        run_audit(AuditSettings("samples"), tmp_path / "nowhere", resume=True)
+
+
+def test_the_cache_is_only_ever_a_help(tmp_path, home):
+    (home / "data").mkdir(parents=True)
+    (home / "data" / "audit-cache.sqlite").write_bytes(b"no data base at all" * 100)
+    assert run_audit(AuditSettings("samples"), tmp_path / "job")["readable"] == len(SAMPLES)
+
+
+def test_parts_carry_on_counting_and_a_damaged_one_is_recognised(tmp_path):
+    from deconv_core.audit.measure import blank_row
+    from deconv_core.sources import Item
+
+    for number in range(3):
+        writer = PartWriter(tmp_path, MEASURED)
+        writer.add([blank_row(Item(f"{number}.png"), number, 0)])
+        writer.flush()
+    names = [path.name for path in list_parts(tmp_path, MEASURED)]
+    assert names == [f"measured-{number:08d}.parquet" for number in range(3)]
+    (tmp_path / "parts" / names[1]).write_bytes(b"PAR1")
+    assert put_damaged_aside(tmp_path) == [names[1]]
+    assert read_parts(tmp_path, MEASURED).column("image").to_pylist() == ["0.png", "2.png"]
+    assert PartWriter(tmp_path, MEASURED)._next == 3
+
+
+# In processes
+
+
+def start(data: Path, out: Path, home: Path, *more: str) -> subprocess.Popen:
+    words = [sys.executable, "-m", "deconv_core", "audit", str(data), "--out", str(out), *more]
+    environment = {**os.environ, "DECONV_HOME": str(home)}
+    return subprocess.Popen(words, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+def await_parts(out: Path, process: subprocess.Popen, count: int = 1) -> None:
+    end = time.monotonic() + 60
+    while time.monotonic() < end and process.poll() is None:
+        if len(list((out / "results" / "parts").glob("measured-*.parquet"))) >= count:
+            return
+        time.sleep(0.01)
+
+
+@pytest.mark.slow
+def test_a_run_killed_at_random_moments_ends_with_the_same_table(tmp_path):
+    data = write_set(tmp_path / "data", 1500)
+    out, generator = tmp_path / "job", np.random.default_rng(5)
+    for _ in range(2):
+        process = start(data, out, tmp_path / "home", *(["--resume"] if out.exists() else []))
+        await_parts(out, process)
+        time.sleep(generator.uniform(0, 0.4))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    finished = start(data, out, tmp_path / "home", "--resume")
+    told = finished.communicate(timeout=120)[0].decode()
+    assert finished.returncode == 0, told
+    run_audit(AuditSettings(str(data)), tmp_path / "unbroken")
+    same(table_of(out), table_of(tmp_path / "unbroken"))
+
+
+@pytest.mark.slow
+def test_a_cluster_of_two_processes_gives_the_same_table_also_when_a_worker_is_killed(tmp_path, monkeypatch):
+    from distributed import LocalCluster
+
+    data = write_set(tmp_path / "data", 1200)
+    run_audit(AuditSettings(str(data)), tmp_path / "threads")
+    shutil.rmtree(tmp_path / "home")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
+        victim = next(iter(cluster.workers.values())).process.process.pid
+        killed = []
+
+        def kill(progress) -> None:
+            if not killed:
+                killed.append(victim)
+                os.kill(victim, signal.SIGKILL)
+
+        settings = AuditSettings(str(data), scheduler=cluster.scheduler_address)
+        run_audit(settings, tmp_path / "cluster", report=kill)
+    assert killed
+    same(table_of(tmp_path / "cluster"), table_of(tmp_path / "threads"))
+
+
+def test_a_scheduler_that_does_not_answer_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr("deconv_core.audit.cluster._CONNECT_SECONDS", 0.5)
+    with pytest.raises(DeconvError, match="No Dask scheduler answers"):
+        run_audit(AuditSettings("samples", scheduler="tcp://127.0.0.1:9"), tmp_path / "job")
+
+
+def test_a_picture_that_ends_its_worker_is_left_out_alone():
+    from deconv_core.audit.cluster import connected, spread
+
+    def work(portion):
+        if 13 in portion:
+            raise RuntimeError("boom")
+        return [{"value": entry} for entry in portion]
+
+    portions = iter([list(range(start, start + 8)) for start in range(0, 40, 8)])
+    with connected("", threads=2) as client:
+        rows = [
+            row
+            for some in spread(client, work, portions, failed=lambda entry, reason: {"value": entry, "reason": reason})
+            for row in some
+        ]
+    assert sorted(row["value"] for row in rows) == list(range(40))
+    assert [(row["value"], "boom" in row["reason"]) for row in rows if "reason" in row] == [(13, True)]
+
+
+# The command line
+
+
+def test_the_command_prints_what_it_found_and_resumes(tmp_path, nasty):
+    first = start(nasty, tmp_path / "job", tmp_path / "home", "--checks", "exact_duplicate,dark")
+    told = first.communicate(timeout=120)[0].decode()
+    assert first.returncode == 0, told
+    assert "Exact duplicate" in told
+    assert "Unreadable or cut short" in told
+    names = pq.read_schema(tmp_path / "job" / "results" / "images.parquet").names
+    assert "dark" in names
+    assert "light" not in names
+
+
+def test_a_wrong_request_is_told_in_one_line(tmp_path):
+    process = start(tmp_path / "nowhere", tmp_path / "job", tmp_path / "home")
+    told = process.communicate(timeout=120)[0].decode()
+    assert process.returncode == 2
+    assert len(told.strip().splitlines()) == 1
+    assert "neither a folder" in told
+
+
+# Reading the results
+
+
+@pytest.fixture
+def audited(tmp_path) -> Path:
+    data = write_set(tmp_path / "data", 30)
+    for number in range(5):
+        shade = np.full((40, 40, 3), 10 + number, np.uint8)
+        (data / f"dark {number}.png").write_bytes(encoded(shade))
+    run_audit(AuditSettings(str(data)), tmp_path / "job")
+    return tmp_path / "job"
+
+
+def test_pages_of_rows_are_sorted_and_filtered(audited):
+    table = AuditTable(audited)
+    assert (table.count, table.finished, table.count_status()) == (35, True, {"ok": 35})
+    dark = table.page("dark", filter=Filter(flagged=("dark",)), limit=3, columns=["image", "dark"])
+    assert dark["image"].tolist() == ["dark 0.png", "dark 1.png", "dark 2.png"]
+    second = table.page("dark", filter=Filter(flagged=("dark",)), offset=3, limit=3)
+    assert second["image"].tolist() == ["dark 3.png", "dark 4.png"]
+    assert table.page("image", descending=True, limit=1)["image"].tolist() == ["dark 4.png"]
+    assert table.page(filter=Filter(text="DARK"), limit=99)["image"].tolist() == [f"dark {n}.png" for n in range(5)]
+    assert table.row("dark 2.png")["issues"][0] in CHECKS
+    assert len(table.page(filter=Filter(images=frozenset({"0001.png"})))) == 1
+    with pytest.raises(DeconvError, match="holds no picture named 'nobody'"):
+        table.row("nobody")
+    with pytest.raises(DeconvError, match="cannot be sorted by 'reason'"):
+        table.page("reason")
+
+
+def test_rows_without_a_value_come_last_whatever_the_direction(audited):
+    table = AuditTable(audited)
+    for descending in (False, True):
+        values = table.page("noisy", descending, limit=99)["noisy"].to_numpy()
+        known = values[~np.isnan(values)]
+        assert np.isnan(values[len(known) :]).all()
+        assert (np.sort(known)[:: -1 if descending else 1] == known).all()
+
+
+def test_thresholds_are_applied_without_measuring_again(audited):
+    table = AuditTable(audited)
+    assert table.counts()["dark"] == 5
+    assert table.counts({"dark": 12})["dark"] == 2
+    limit = table.threshold_at("dark", 10)
+    assert table.share_flagged("dark", limit) == pytest.approx(10, abs=3)
+    counts, edges = table.histogram("dark", bins=8)
+    assert (counts.sum(), len(edges)) == (35, 9)
+    passes = table.select(Filter(passed=True))
+    flagged = table.select(Filter(passed=False))
+    assert sorted([*passes, *flagged]) == list(range(35))
+
+
+def test_parts_of_an_audit_at_work_can_be_read(audited):
+    (audited / "results" / "images.parquet").rename(audited / "results" / "elsewhere")
+    table = AuditTable(audited)
+    assert not table.finished
+    assert table.counts()["dark"] == 5
+    assert table.row("dark 2.png")["status"] == "ok"
+    assert AuditTable.stamp(audited) == (len(list_parts(audited / "results", MEASURED)), 0)
+
+
+def test_a_folder_without_an_audit_is_told(tmp_path):
+    with pytest.raises(DeconvError, match="holds no audit"):
+        AuditTable(tmp_path)
+
+
+def test_the_table_of_checks_finds_its_row():
+    assert check("dark").label == "Dark"
+    with pytest.raises(DeconvError, match="There is no check 'darkness'"):
+        check("darkness")
