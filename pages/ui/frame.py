@@ -10,6 +10,7 @@ PRODUCT = "Deconv Lab"
 PAGES = (
     ("app.py", "Overview", ":material/home:"),
     ("pages/score_images.py", "Score images", ":material/compare:"),
+    ("pages/compare_metrics.py", "Compare metrics", ":material/scatter_plot:"),
     ("pages/train_model.py", "Train model", ":material/model_training:"),
     ("pages/judge_images.py", "Judge images", ":material/how_to_vote:"),
     ("pages/explore_models.py", "Explore models", ":material/category:"),
