@@ -364,3 +364,20 @@ def test_threshold_histogram_refuses_bins_that_do_not_fit():
         figures.threshold_histogram([0, 1], [1, 2], threshold=0, flags_when="above", title="x")
     with pytest.raises(DeconvError, match="above or below; got 'set'"):
         figures.threshold_histogram([0, 1], [1], threshold=0, flags_when="set", title="x")
+
+
+def test_interval_dots_have_the_first_row_on_top_and_leave_out_what_has_no_value():
+    table = pd.DataFrame({"rate": [0.9, np.nan, 0.4], "low": [0.8, np.nan, np.nan], "high": [0.95, np.nan, np.nan]})
+    names = ["best", "unknown", "<b>last"]
+    figure = figures.interval_dots(table, names, ("rate", "low", "high"), title="rate, higher is better", mark=0.5)
+    [dots] = figure.data
+    assert list(dots.x) == [0.4, 0.9]
+    assert list(figure.layout.yaxis.ticktext) == ["&lt;b&gt;last", "best"]
+    assert list(dots.error_x.array) == pytest.approx([0.0, 0.05])
+    assert list(dots.error_x.arrayminus) == pytest.approx([0.0, 0.1])
+    assert dots.text[1] == "best: 0.9, 95 % interval 0.8 to 0.95"
+    assert dots.text[0] == "&lt;b&gt;last: 0.4"  # no interval is told where there is none
+    assert figure.layout.xaxis.title.text == "rate, higher is better"
+    assert figure.layout.shapes[0].x0 == 0.5
+    with pytest.raises(DeconvError, match="rate"):
+        figures.interval_dots(table[["low"]], names, ("rate", "low", "high"), title="")
