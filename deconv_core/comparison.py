@@ -38,7 +38,9 @@ ROW_COLUMNS = ("image", "distortion", "severity", "seed", "status", "reason")
 # As many damaged versions of one picture are scored together as fit into this many pixels.
 _PIXELS_AT_ONCE = 2_500_000
 # What was done since the last part is lost when the process is killed.
-_PART_SECONDS = 10.0
+_PART_SECONDS = 3.0
+# More parts than this are made one: whoever watches reads them all.
+_MOST_PARTS = 40
 _SECONDS = "seconds"  # column of the parts: time that a row took
 
 
@@ -353,9 +355,17 @@ class _Run:
         self.written = time.monotonic()
         if not self.rows:
             return
-        number = 1 + max((int(path.stem) for path in (self.results / "parts").glob("*.parquet")), default=0)
         frame = pd.DataFrame(self.rows, columns=[*ROW_COLUMNS, *self.settings.metrics, _SECONDS])
+        earlier = sorted((self.results / "parts").glob("*.parquet"))
+        number = 1 + max((int(path.stem) for path in earlier), default=0)
+        if len(earlier) >= _MOST_PARTS:
+            frame = pd.concat([_read_parts(self.results, self.settings, seconds=True)[0], frame], ignore_index=True)
+        else:
+            earlier = []
         write_table(_typed(frame, self.settings), self.results / "parts" / f"{number:06d}.parquet", self.recipes)
+        # Killed here, a run has some rows twice; they are read once.
+        for path in earlier:
+            path.unlink()
         self.rows.clear()
 
     def _finish(self) -> dict[str, Any]:
@@ -537,17 +547,29 @@ def _read_parts(
     import pandas as pd
 
     columns = [*ROW_COLUMNS, *settings.metrics, _SECONDS]
-    frames, recipes = [], {}
-    for path in sorted((results / "parts").glob("*.parquet")):
-        frame, recipes = _read_table(path)
-        frames.append(frame)
+    frames, recipes = _read_part_files(results / "parts")
     frame = pd.concat(frames, ignore_index=True) if frames else _typed(pd.DataFrame(columns=columns), settings)
+    frame = frame.drop_duplicates(["image", "distortion", "severity"])
     # Parts keep the order of the source; only what one picture got in two processes may have to be put in order.
     images = {name: place for place, name in enumerate(frame["image"].drop_duplicates())}
     kinds = {key: place for place, key in enumerate(settings.distortions)}
     order = np.lexsort([frame["severity"], frame["distortion"].map(kinds).fillna(-1), frame["image"].map(images)])
     frame = frame.iloc[order].reset_index(drop=True)
     return (frame if seconds else frame.drop(columns=_SECONDS)), recipes
+
+
+def _read_part_files(folder: Path) -> tuple[list[pd.DataFrame], dict[str, Any]]:
+    """Every part, the oldest first; begins again where parts were made one meanwhile."""
+    frames, recipes = [], {}
+    for path in sorted(folder.glob("*.parquet")):
+        try:
+            frame, recipes = _read_table(path)
+        except DeconvError:
+            if path.exists():
+                raise
+            return _read_part_files(folder)
+        frames.append(frame)
+    return frames, recipes
 
 
 def _read_table(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:

@@ -61,10 +61,10 @@ def findings(comparison: Comparison, relations: pd.DataFrame, broken: pd.DataFra
         never = [key for key in steps.index if steps["broken"][key] == 0]
         share = (steps["broken"] / steps["steps"]).sort_values(ascending=False, kind="stable")
         if never:
-            names = ", ".join(_label(key) for key in never[:6]) + (
-                f" and {len(never) - 6} more" if len(never) > 6 else ""
+            names = "; ".join(_label(key) for key in never[:6]) + (
+                f"; and {len(never) - 6} more" if len(never) > 6 else ""
             )
-            sentences.append(f"More damage never scored better with {names}.")
+            sentences.append(f"More damage never scored better with: {names}.")
         if share.iloc[0] > 0:
             sentences.append(
                 f"It did most often with {_label(share.index[0])}: in {100 * share.iloc[0]:.1f} % of the steps from "
@@ -156,7 +156,9 @@ def _agreement_sections(relations: pd.DataFrame, keys: Sequence[str]) -> list[Se
             "SRCC asks whether two metrics put the pictures in the same order: 1 is the same order, 0 no relation. "
             "Every metric is turned so that higher is better. The 95 % intervals come from drawing whole references "
             "again.",
-            figure=relation_dots(mine, "srcc", [_label(key) for key in mine["other"]]),
+            figure=relation_dots(mine, "srcc", [_label(key) for key in mine["other"]]).update_xaxes(
+                title="SRCC, 95 % interval"
+            ),
             table=table,
         )
     ]
@@ -297,7 +299,11 @@ def _contradictions(comparison: Comparison, table: pd.DataFrame) -> list[Section
         if groups:
             title = words[kind].format(first=_label(first), second=_label(second))
             sections.append(
-                Section(title, f"The strongest {len(groups)} of the pairs found, no picture twice.", pictures=groups)
+                Section(
+                    title,
+                    f"The strongest {len(groups)} of the pairs found, every damaged picture in one of them only.",
+                    pictures=groups,
+                )
             )
     return sections
 

@@ -191,7 +191,7 @@ def pair_reason(comparison: Comparison, first: str, second: str, pair: Mapping[s
     first_a, first_b = show(one, pair["first_a"]), show(one, pair["first_b"])
     second_a, second_b = show(other, pair["second_a"]), show(other, pair["second_b"])
     if pair["kind"] == "equal":
-        said = f"{one.label} calls A and B equal ({first_a} and {first_b}); {other.label} puts A far above B "
+        said = f"{one.label} puts A and B side by side ({first_a} and {first_b}), {other.label} A far above B "
         said += f"({second_a} against {second_b})."
     else:
         said = f"{one.label} calls A better ({first_a} against {first_b}), "
