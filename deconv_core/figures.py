@@ -10,6 +10,7 @@ import html
 import io
 import math
 import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -1138,7 +1139,7 @@ def agreement_intervals(table: pd.DataFrame, *, metrics: Mapping[str, Any] | Non
     figure = go.Figure(
         go.Scatter(
             x=values,
-            y=[_escaped(_facts(key, known)[0]) for key in rows["metric"]],
+            y=["<br>".join(textwrap.wrap(_escaped(_facts(key, known)[0]), 24)) for key in rows["metric"]],
             mode="markers",
             marker={"color": COLOURS[0], "size": 10},
             error_x={
@@ -1153,10 +1154,10 @@ def agreement_intervals(table: pd.DataFrame, *, metrics: Mapping[str, Any] | Non
             hovertemplate="%{y}: SRCC %{x:.3f}%{text}<extra></extra>",
         )
     )
-    figure.update_xaxes(title="SRCC with the human scores, higher is better", range=_span_with_room(values, low, high))
+    figure.update_xaxes(title="SRCC (higher is better)", range=_span_with_room(values, low, high))
     figure.update_yaxes(type="category")
     figure.update_layout(hovermode="closest", showlegend=False)
-    return _finish(figure, height=120 + 30 * len(rows))
+    return _finish(figure, height=120 + 34 * len(rows))
 
 
 def interval_dots(

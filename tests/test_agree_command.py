@@ -236,6 +236,108 @@ def test_a_known_data_set_is_judged_from_its_folder(tmp_path, pictures):
     assert "Published for TID2013: PSNR SRCC 0.6869 (no human scores used; chaofengc/IQA-PyTorch" in result.stdout
 
 
+# ---------------------------------------------------------------------------------------------------------- job folders
+
+
+WORDS = ("set/scores.csv", "--scores", "mos", "--metrics", "psnr,ssim", "--resamples", 20)
+
+
+@pytest.fixture
+def scored(monkeypatch):
+    """Names of the candidates that were really scored, in order."""
+    from deconv_core import scoring
+
+    names, real = [], scoring.score_pairs
+
+    def score_pairs(pairs, keys, **options):
+        names.extend(pair.candidate.name for pair in pairs)
+        return real(pairs, keys, **options)
+
+    monkeypatch.setattr(scoring, "score_pairs", score_pairs)
+    monkeypatch.setattr("deconv_core.agree_command._PAIRS_AT_ONCE", 2)
+    monkeypatch.setattr("deconv_core.agree_command._KEEP_SECONDS", 0.0)
+    return names
+
+
+def stop_after(monkeypatch, count: int) -> None:
+    """Ask for the end of a run once so many pictures are scored, as the page does."""
+    from deconv_core.jobs import JobFolder
+
+    real = JobFolder.status
+
+    def status(self, message=None, done=None, total=None, **options):
+        real(self, message, done, total, **options)
+        if done == count and total:
+            (self.folder / "stop").touch()
+
+    monkeypatch.setattr(JobFolder, "status", status)
+    monkeypatch.setattr("deconv_core.jobs._STOP_CHECK_SECONDS", 0.0)
+
+
+def test_a_job_folder_tells_how_far_it_is_and_how_it_ended(tmp_path, pictures):
+    run(*WORDS, "--out", "job")
+    status = json.loads((tmp_path / "job" / "status.json").read_text())
+    assert (status["state"], status["done"], status["total"]) == ("finished", 12, 12)
+    assert "12 of 12 pictures found" in (tmp_path / "job" / "log.txt").read_text()
+    results = tmp_path / "job" / "results"
+    assert (results / "report.html").read_text(encoding="utf-8").count("<html") == 1
+    paths = pd.read_parquet(results / "pictures.parquet")
+    assert Path(paths["candidate"][5]).name == pictures["dist"][5]
+    assert "already holds a run" in refused(*WORDS, "--out", "job")
+    assert "Nothing to resume in 'other'" in refused(*WORDS, "--out", "other", "--resume")
+    assert "belong to a job folder" in refused(*WORDS, "--resume")
+    assert "which is no job folder" in refused(*WORDS, "--out", "other", "--reuse", "nowhere")
+
+
+def test_a_stopped_run_does_only_the_rest_when_resumed(tmp_path, pictures, scored, monkeypatch):
+    whole = run(*WORDS, "--out", "whole").stdout
+    assert scored == pictures["dist"].tolist()
+    scored.clear()
+    with monkeypatch.context() as patch:
+        stop_after(patch, 6)
+        assert "stopped on request" in run(*WORDS, "--out", "job", status=1).stderr
+    assert json.loads((tmp_path / "job" / "status.json").read_text())["state"] == "stopped"
+    assert not (tmp_path / "job" / "results" / "agreement.csv").exists()
+    assert scored == pictures["dist"].tolist()[:6]
+    # The last part was cut short by whatever ended the process: its picture is scored again.
+    last = max((tmp_path / "job" / "results" / "parts").iterdir())
+    last.write_bytes(last.read_bytes()[:100])
+    # A picture that has changed since is scored again as well.
+    changed = tmp_path / "set" / "out" / pictures["dist"][0]
+    changed.write_bytes(changed.read_bytes() + b"\0")
+    scored.clear()
+    resumed = run(*WORDS, "--out", "job", "--resume").stdout
+    assert scored == [pictures["dist"][place] for place in (0, 5, 6, 7, 8, 9, 10, 11)]
+    # Everything but the measured milliseconds is the same.
+    assert resumed.splitlines()[1:] == whole.splitlines()[1:]
+
+
+def test_scores_of_another_run_are_taken_over_where_the_metrics_are_the_same(pictures, scored):
+    first = run(*WORDS, "--out", "first").stdout
+    scored.clear()
+    assert run(*WORDS, "--out", "second", "--reuse", "first").stdout.splitlines()[1:] == first.splitlines()[1:]
+    assert scored == []
+    run(*WORDS[:3], "--metrics", "psnr", "--resamples", 0, "--out", "third", "--reuse", "first")
+    assert scored == pictures["dist"].tolist()
+
+
+def test_a_wrong_request_fails_the_job_with_its_sentence(tmp_path):
+    messy_table(tmp_path / "scores.tsv")
+    run("scores.tsv", "--scores", "nothing", "--out", "job", status=2)
+    status = json.loads((tmp_path / "job" / "status.json").read_text())
+    assert status["state"] == "failed"
+    assert "Column 'nothing' is not in the table" in status["message"]
+
+
+def test_pictures_that_cannot_be_scored_are_told_and_counted(tmp_path, pictures):
+    (tmp_path / "set" / "out" / pictures["dist"][2]).write_bytes(b"no picture")
+    result = run(*WORDS, "--out", "job")
+    assert f"unreadable: {pictures['dist'][2]}." in result.stdout
+    problems = pd.read_csv(tmp_path / "job" / "results" / "problems.csv")
+    assert problems["status"].tolist() == ["unreadable"]
+    assert pd.read_csv(tmp_path / "job" / "results" / "agreement.csv")["count"].tolist() == [11, 11]
+
+
 # ----------------------------------------------------------------------------------------------------------- published
 
 

@@ -38,10 +38,10 @@ _HEADINGS: dict[str, Any] = {
     "SRCC": st.column_config.NumberColumn(format="%.3f", help="Spearman: does the order agree? 1 is the best."),
     "KRCC": st.column_config.NumberColumn(format="%.3f", help="Kendall: how many more pairs are ordered alike?"),
     "PLCC raw": st.column_config.NumberColumn(format="%.3f", help="Pearson: do the numbers lie on a line?"),
-    "PLCC, 4 parameters": st.column_config.NumberColumn(
+    "PLCC logistic 4": st.column_config.NumberColumn(
         format="%.3f", help="After a logistic curve with 4 parameters was fitted, or the line where it is no help."
     ),
-    "PLCC, 5 parameters": st.column_config.NumberColumn(
+    "PLCC logistic 5": st.column_config.NumberColumn(
         format="%.3f", help="After the curve of Sheikh, Sabir and Bovik with 5 parameters."
     ),
     "RMSE": st.column_config.NumberColumn(
@@ -117,7 +117,7 @@ def _table(frame: pd.DataFrame, title: str) -> None:
     st.markdown(f"**{title}**")
     first = next(iter(frame.columns), "")
     numbers = {column: _THREE for column in frame.columns if frame[column].dtype.kind == "f"}
-    fixed = {first: st.column_config.TextColumn(pinned=True)}
+    fixed = {first: st.column_config.TextColumn(pinned=True, width=170)}
     if "Against" in frame:
         fixed["Against"] = st.column_config.TextColumn(width="medium")
     st.dataframe(
@@ -144,12 +144,19 @@ def _show_scatter(name: str, found: AgreeResult) -> None:
     )
     st.caption(plain(_curve_words(found, metric, part)))
     points = event.selection.points if event else []
-    places = [int(point["customdata"][0]) for point in points if point.get("customdata")]
+    places = [_place(point["customdata"]) for point in points if point.get("customdata") is not None]
     if not places:
         words = "Press a point to see its picture." if found.pictures is not None else "Press a point to see its row."
         st.caption(words)
         return
     _show_row(name, found, places[0])
+
+
+def _place(told: Any) -> int:
+    """The row of a pressed point; the browser tells a list of one as {"0": row}."""
+    if isinstance(told, dict):
+        told = list(told.values())
+    return int(told[0] if isinstance(told, list) else told)
 
 
 def _curve_words(found: AgreeResult, metric: str, group: str) -> str:
