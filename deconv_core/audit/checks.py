@@ -404,9 +404,9 @@ _ROWS = (
     Check(
         "low_quality",
         "Low predicted quality",
-        "points",
-        "The calibrated score, which predicts what people would say from 0 (bad) to 100 (excellent). Flagged below the "
-        "threshold.",
+        "%",
+        "What people would say about the picture as a calibrated metric predicts it, in percent of its scale: 0 is the "
+        "worst end, 100 the best. Flagged below the threshold.",
         35,
         "below",
         0,

@@ -63,13 +63,19 @@ def reconstruction(pixels: np.ndarray, model: Any) -> float:
 
 
 def quality(pixels: np.ndarray, key: str, model: Any) -> float:
-    """The score of the metric `key`, which needs no reference; NaN where the picture is smaller than its window."""
-    from deconv_core.scoring import METRICS, score_batch
+    """What the metric `key`, which needs no reference, says about the whole picture, in percent of its scale.
 
-    batch = pixels[None]
-    if min(pixels.shape[:2]) < METRICS[key].smallest_side:
+    0 is the worst end of the metric's range and 100 the best; NaN where the picture is smaller than its window.
+    """
+    from deconv_core.metrics import metric
+    from deconv_core.scoring import score_batch
+
+    row = metric(key)
+    if min(pixels.shape[:2]) < row.smallest_side:
         return float("nan")
-    return float(score_batch(batch, batch, [key], model=model)[key][0])
+    score = float(score_batch(pixels[None], pixels[None], [key], model=model)[key][0])
+    share = (score - row.low) / (row.high - row.low)
+    return 100 * (share if row.higher_is_better else 1 - share)
 
 
 def model_chunk(

@@ -86,8 +86,12 @@ class AuditSettings:
         if self.quality:
             from deconv_core.metrics import metric
 
-            if metric(self.quality).needs_reference:
-                raise DeconvError(f"--quality got '{self.quality}', which needs a reference; choose one that does not.")
+            row = metric(self.quality)
+            if row.needs_reference or not np.isfinite([row.low, row.high]).all():
+                raise DeconvError(
+                    f"--quality got '{self.quality}', which needs a reference or has no fixed scale; "
+                    "choose a calibrated metric that needs none, such as deconv_quality."
+                )
         self.chosen_checks()
         if self.max_side < 0 or 0 < self.max_side < 32:
             raise DeconvError(f"--max-side got {self.max_side}; expected 32 or more, or 0 for whole pictures.")
