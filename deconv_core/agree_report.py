@@ -35,7 +35,7 @@ def write_agree_report(found: AgreeResult) -> Path:
             "Which metric agrees with people",
             "\n\n".join([found.direction_words(), *warnings, interval_words(found)]),
             agreement_intervals(overall),
-            agree_result.metrics_table(found),
+            agree_result.metrics_table(found).drop(columns=["Note", "Of the metric"]),
         )
     ]
     rivals = agree_result.rivals_table(found)
@@ -69,6 +69,8 @@ def write_agree_report(found: AgreeResult) -> Path:
         title = f"Published for {settings.get('data_set') or 'this set'}"
         sections.append(Section(title, words, table=agree_result.published_table(found)))
     notes = [str(note) for note in settings.get("notes") or []]
+    told = overall[overall["note"] != ""]
+    notes += [f"{metric_label(row['metric'])}: {row['note']}" for row in told.to_dict("records")]
     if notes or len(found.problems):
         table = found.problems.head(_LISTED) if len(found.problems) else None
         more = len(found.problems) - _LISTED

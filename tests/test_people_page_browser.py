@@ -44,6 +44,7 @@ def test_a_messy_table_is_brought_and_its_agreement_read(dashboard, open_page, t
     frame = messy()
     frame.to_csv(tmp_path / "Ratings.tsv", sep="\t", index=False)
     page = open_page(f"{dashboard}/compare_metrics?mode=people")
+    page.set_default_timeout(_WAIT)
     expect(page.get_by_role("heading", name="Human scores")).to_be_visible(timeout=_WAIT)
     page.locator("input[type=file]").first.set_input_files(tmp_path / "Ratings.tsv")
     start = page.get_by_role("button", name="Compare with people")
@@ -85,6 +86,7 @@ def test_a_table_without_numbers_is_told_in_one_sentence(dashboard, open_page, t
 
     (tmp_path / "words.csv").write_text("image,opinion\na.png,good\nb.png,bad\n")
     page = open_page(f"{dashboard}/compare_metrics?mode=people")
+    page.set_default_timeout(_WAIT)
     expect(page.get_by_role("heading", name="Human scores")).to_be_visible(timeout=_WAIT)
     page.locator("input[type=file]").first.set_input_files(tmp_path / "words.csv")
     expect(page.get_by_test_id("stAlert")).to_contain_text("holds no column of numbers", timeout=_WAIT)
