@@ -306,38 +306,12 @@ def relation_dots(table: pd.DataFrame, coefficient: str, names: Sequence[str]) -
     Raises:
         DeconvError: A column is missing.
     """
-    import plotly.graph_objects as go
-
     columns = (coefficient, f"{coefficient}_low", f"{coefficient}_high")
     _check_columns(table, columns, "A figure of correlations")
-    middle, low, high = (table[column].to_numpy(float) for column in columns)
-    order = [place for place in np.argsort(middle, kind="stable") if np.isfinite(middle[place])]
-    shown = [_escaped(names[place]) for place in order]
-    middle, low, high = middle[order], low[order], high[order]
-    figure = go.Figure(
-        go.Scatter(
-            x=middle,
-            y=shown,
-            mode="markers",
-            marker={"color": COLOURS[0], "size": 9},
-            error_x={
-                "type": "data",
-                "symmetric": False,
-                "array": np.nan_to_num(high - middle),
-                "arrayminus": np.nan_to_num(middle - low),
-                "color": COLOURS[0],
-                "thickness": 2,
-                "width": 5,
-            },
-            customdata=np.stack([low, high], axis=1) if len(order) else None,
-            hovertemplate="%{y}: %{x:.3f} (%{customdata[0]:.3f} to %{customdata[1]:.3f})<extra></extra>",
-        )
+    order = np.argsort(-table[coefficient].to_numpy(float), kind="stable")
+    return interval_dots(
+        table.iloc[order], [names[place] for place in order], columns, title=f"{coefficient.upper()}, 95 % interval"
     )
-    figure.update_xaxes(title=f"{coefficient.upper()} , 95 % interval")
-    figure.update_yaxes(ticksuffix="  ")
-    _finish(figure, height=110 + 26 * len(order))
-    figure.update_layout(showlegend=False)
-    return figure
 
 
 def spread_curves(table: pd.DataFrame, *, metrics: Mapping[str, Any] | None = None) -> go.Figure:

@@ -381,3 +381,68 @@ def test_interval_dots_have_the_first_row_on_top_and_leave_out_what_has_no_value
     assert figure.layout.shapes[0].x0 == 0.5
     with pytest.raises(DeconvError, match="rate"):
         figures.interval_dots(table[["low"]], names, ("rate", "low", "high"), title="")
+
+
+def _compared(images: int = 3) -> pd.DataFrame:
+    """A comparison of two distortions at severities 1 to 3; the last row has no PSNR."""
+    rows = [
+        {"image": f"<i>{n}", "distortion": kind, "severity": s, "psnr": 40.0 - 5 * s + n, "gmsd": 0.05 * s}
+        for n in range(images)
+        for kind in ("jpeg", "blur")
+        for s in (1.0, 2.0, 3.0)
+    ]
+    return pd.DataFrame(rows).assign(psnr=lambda frame: [*frame["psnr"].iloc[:-1], np.inf])
+
+
+def test_a_linked_scatter_tells_the_row_of_every_point_and_leaves_out_what_has_no_place():
+    figure = figures.linked_scatter(_compared(), "psnr", "gmsd", labels={"blur": "Blur", "jpeg": "JPEG"}, chosen=[4])
+    assert [trace.name for trace in figure.data] == ["Blur", "JPEG"]
+    rows = {
+        int(data[0]): (trace.name, x, y)
+        for trace in figure.data
+        for data, x, y in zip(trace.customdata, trace.x, trace.y, strict=True)
+    }
+    assert sorted(rows) == list(range(17))
+    assert rows[0] == ("JPEG", 35.0, 0.05)
+    assert rows[4] == ("Blur", 30.0, 0.1)
+    assert [list(trace.selectedpoints) for trace in figure.data] == [[1], []]
+    assert figure.data[0].customdata[0][2] == "&lt;i&gt;0"
+    assert figure.layout.xaxis.title.text == "PSNR (dB), higher is better"
+    assert figure.layout.dragmode == "lasso"
+
+
+def test_a_linked_scatter_of_ten_thousand_points_is_drawn_by_the_graphics_card_within_a_second():
+    frame = _compared(images=1700)
+    began = time.process_time()
+    figure = figures.linked_scatter(frame, "psnr", "gmsd")
+    assert time.process_time() - began < 1
+    assert {trace.type for trace in figure.data} == {"scattergl"}
+    assert {trace.type for trace in figures.linked_scatter(_compared(), "psnr", "gmsd").data} == {"scatter"}
+
+
+def test_relation_dots_have_the_strongest_on_top():
+    table = pd.DataFrame({"krcc": [0.2, 0.9], "krcc_low": [0.1, 0.8], "krcc_high": [0.3, 0.95]})
+    figure = figures.relation_dots(table, "krcc", ["weak", "strong"])
+    assert list(figure.layout.yaxis.ticktext) == ["weak", "strong"]  # plotly counts from below
+    assert figure.layout.xaxis.title.text == "KRCC, 95 % interval"
+    with pytest.raises(DeconvError, match="srcc_low"):
+        figures.relation_dots(table, "srcc", ["weak", "strong"])
+
+
+def test_spread_curves_have_a_band_a_line_and_crosses_on_one_scale():
+    rows = pd.DataFrame(
+        {
+            "metric": ["ssim"] * 3 + ["gmsd"] * 3,
+            "severity": [1.0, 2.0, 3.0] * 2,
+            "low": [0.9, 0.6, 0.7, 0.1, 0.2, 0.3],
+            "median": [0.95, 0.7, 0.8, 0.1, 0.2, 0.3],
+            "high": [1.0, 0.8, 0.9, 0.1, 0.2, 0.3],
+        }
+    )
+    figure = figures.spread_curves(rows)
+    band, line, cross = (trace for trace in figure.data if trace.legendgroup == "ssim")
+    assert list(line.y) == pytest.approx([0.875, 0.25, 0.5])
+    assert list(band.y) == pytest.approx([0.75, 0.0, 0.25, 0.75, 0.5, 1.0])
+    assert list(cross.x) == [3.0]
+    _, falling = (trace for trace in figure.data if trace.legendgroup == "gmsd")
+    assert list(falling.y) == pytest.approx([2 / 3, 1 / 3, 0.0])

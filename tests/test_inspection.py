@@ -247,3 +247,8 @@ def test_unknown_example_is_refused():
         inspection.check_example("../x")
     with pytest.raises(DeconvError):
         inspection.example_picture("digit_99")
+
+
+def test_the_pace_of_more_work_is_slower_and_a_pace_of_none_is_nothing():
+    assert inspection.pace([]) == 0
+    assert 0 < inspection.pace(["psnr"]) < inspection.pace(["psnr", "vsi", "vif", "fsimc", "mdsi"], ["jpeg2000"])
