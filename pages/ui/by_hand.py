@@ -89,7 +89,7 @@ def _show(name: str, picture: np.ndarray, kernel: np.ndarray, stride: int, paddi
     )
     with st.container(horizontal=True, gap="medium"):
         for heading, values, caption in shown:
-            with st.container(width=_WIDTH - 40):
+            with st.container(width=_WIDTH - 85):
                 st.markdown(f"**{heading}**")
                 st.image(_png(values), width="stretch", alt=heading)
                 st.caption(caption)

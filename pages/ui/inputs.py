@@ -170,7 +170,14 @@ def _step(
     return chosen, value
 
 
-def choose_model(name: str, cards: Sequence[dict[str, Any]], default: str) -> dict[str, Any] | None:
+def choose_model(
+    name: str,
+    cards: Sequence[dict[str, Any]],
+    default: str,
+    *,
+    label: str = "Model for the reconstruction scores",
+    help: str = "It encodes and decodes both pictures. The deconvolution score always uses its own grey model.",
+) -> dict[str, Any] | None:
     """A select box of the models that can be used; gives the card, None where there is none."""
     usable = {card["name"]: card for card in cards if not card["reason"]}
     if not usable:
@@ -180,11 +187,11 @@ def choose_model(name: str, cards: Sequence[dict[str, Any]], default: str) -> di
     if st.session_state.get(key) not in usable:
         st.session_state[key] = default if default in usable else next(iter(usable))
     chosen = st.selectbox(
-        "Model for the reconstruction scores",
+        label,
         list(usable),
         key=key,
         persist_state="session",
         format_func=lambda model: str(usable[model].get("label") or model),
-        help="It encodes and decodes both pictures. The deconvolution score always uses its own grey model.",
+        help=help,
     )
     return usable[chosen]

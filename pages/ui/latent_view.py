@@ -6,6 +6,7 @@ import streamlit as st
 
 from deconv_core.figures import latent_figure, plot_config
 from deconv_core.models.latent import MAX_POINTS
+from deconv_core.scoring import DEFAULT_MODEL
 from deconv_core.tables import csv_bytes
 from pages.ui import cached
 from pages.ui.inputs import choose_model, plain
@@ -18,7 +19,9 @@ _PER_PAGE = 60
 def show_latent_map(name: str) -> None:
     """Choose a model and a set, then look at the map."""
     state = st.session_state
-    card = choose_model(f"{name}_latent", cached.cards(), "photo_large")
+    card = choose_model(
+        f"{name}_latent", cached.cards(), DEFAULT_MODEL, label="Model", help="Its encoder describes the pictures."
+    )
     source = choose_source(f"{name}_latent", label="Pictures to lay out")
     if card is None or source is None:
         return

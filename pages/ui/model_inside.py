@@ -12,6 +12,7 @@ from deconv_core.inspection import example_label
 from deconv_core.metrics import METRICS
 from deconv_core.models.inside import RULES
 from deconv_core.samples import SAMPLES
+from deconv_core.scoring import DEFAULT_MODEL
 from pages.ui import cached
 from pages.ui.how_it_works import show_checkerboard
 from pages.ui.inputs import choose_model, example_buttons, own_files, plain
@@ -31,7 +32,7 @@ _TILES = 64
 
 def show_inside(name: str) -> None:
     """Choose a model and a picture, then one of the views."""
-    card = choose_model(f"{name}_inside", cached.cards(), "photo_large")
+    card = choose_model(f"{name}_inside", cached.cards(), DEFAULT_MODEL, label="Model", help="The one to look into.")
     if card is None:
         return
     subject = _choose_picture(f"{name}_inside")
@@ -91,6 +92,12 @@ def _depths(name: str, card: dict, token: str, square: np.ndarray) -> None:
         "that layer alone, three by three places at a time; the map was fitted on sixteen sample photographs, not on "
         "this picture. A low point does not prove that the layer lost something: it may hold it in a form that no "
         "linear map reads. The last point is the model's own decoder, which may use what a linear map cannot."
+        + (
+            " In this architecture a linear path leads past the layers straight to the code, which may therefore know "
+            "more than the layers before it."
+            if card["architecture"] == "photo"
+            else ""
+        )
     )
     with st.container(horizontal=True, gap="medium"):
         for row in rows:
@@ -143,12 +150,15 @@ def _projection(name: str, card: dict, token: str, square: np.ndarray) -> None:
             selection_mode="points", alt=f"Activations of channel {channel} of {depth.name}",
         )  # fmt: skip
     made = cached.inside_projection(card["name"], card["digest"], token, depth.name, place, int(channel), rule, square)
+    with left:
+        st.image(encode_png(_framed(square, made.box)), width=220, alt="The picture with a frame")
+        st.caption("The frame: all that this activation can see." if made.box else "It sees nothing here.")
     with right:
+        part = _around(made.box, square.shape)
         viewer(
             [
-                Shot("projection", "Back in pixels", encode_png(inspection.signed(made.pixels))),
-                Shot("picture", "Picture, what it sees framed", encode_png(_framed(square, made.box))),
-                Shot("plain", "Picture", encode_png(square)),
+                Shot("projection", "Back in pixels", encode_png(inspection.signed(made.pixels[part]))),
+                Shot("picture", "The same part of the picture", encode_png(square[part])),
             ],
             key=f"{name}_inside_viewer",
             height=380,
@@ -167,6 +177,15 @@ def _projection(name: str, card: dict, token: str, square: np.ndarray) -> None:
         "passes back what it passed on the way in; the deconvolutional network of Zeiler and Fergus (2014) passes what "
         "is positive on the way back, and shows a pattern instead of a derivative."
     )
+
+
+def _around(box: tuple[int, int, int, int] | None, shape: tuple[int, ...]) -> tuple[slice, slice]:
+    """The part of the picture to show: what is framed with as much again around it."""
+    if box is None:
+        return slice(0, shape[0]), slice(0, shape[1])
+    top, left, bottom, right = box
+    reach = max(bottom - top, right - left, 16) // 2
+    return slice(max(0, top - reach), bottom + reach), slice(max(0, left - reach), right + reach)
 
 
 def _framed(square: np.ndarray, box: tuple[int, int, int, int] | None) -> np.ndarray:
