@@ -17,6 +17,26 @@ const CHOICES = {
 
 const memories = new Map(); // identity of the judging -> {pending, last}
 
+/** Answers that the server has not confirmed outlive a closed browser, however slow the server was. */
+function remembered(identity) {
+  try {
+    const kept = JSON.parse(localStorage.getItem(`judge-pairs-${identity}`) ?? "null");
+    if (Array.isArray(kept?.pending) && Number.isFinite(kept.last)) return kept;
+  } catch {
+    // No storage here, or not ours: nothing is remembered.
+  }
+  return { pending: [], last: 0 };
+}
+
+function remember(identity, memory) {
+  try {
+    if (memory.pending.length) localStorage.setItem(`judge-pairs-${identity}`, JSON.stringify(memory));
+    else localStorage.removeItem(`judge-pairs-${identity}`);
+  } catch {
+    // Without storage only what was sent counts.
+  }
+}
+
 /** The address of a media file: the server may live under a folder, which the page's own script knows. */
 function mediaAddress(path) {
   const script = document.querySelector('script[src*="/static/js/"]');
@@ -34,7 +54,8 @@ async function load(path) {
 class Judge {
   constructor(host, identity) {
     this.host = host;
-    if (!memories.has(identity)) memories.set(identity, { pending: [], last: 0 });
+    this.identity = identity;
+    if (!memories.has(identity)) memories.set(identity, remembered(identity));
     this.memory = memories.get(identity);
     this.find = (selector) => host.querySelector(selector);
     this.root = this.find(".judge");
@@ -49,6 +70,8 @@ class Judge {
     this.data = data;
     this.tell = setStateValue;
     this.memory.pending = this.memory.pending.filter((event) => event.id > data.taken);
+    remember(this.identity, this.memory);
+    if (this.sentAt === undefined && this.memory.pending.length) this.send(); // left over from the last visit
     this.root.classList.toggle("two", !data.reference);
     this.find(".question").textContent = data.question;
     this.find(".keys").textContent = `Keys: ← 1 or A for A, → 2 or B for B, U or backspace to undo${
@@ -142,6 +165,7 @@ class Judge {
   push(event) {
     this.memory.last = Math.max(this.memory.last + 1, Date.now());
     this.memory.pending.push({ id: this.memory.last, ...event });
+    remember(this.identity, this.memory);
     this.send();
     this.refresh();
   }
@@ -224,7 +248,6 @@ export default function show({ data, parentElement, setStateValue }) {
   if (!judge || judge.identity !== data.identity) {
     judge?.end();
     judge = new Judge(parentElement, data.identity);
-    judge.identity = data.identity;
     judges.set(parentElement, judge);
   }
   judge.update(data, setStateValue);
