@@ -35,6 +35,8 @@ MAP_TOPS: dict[str, tuple[float, str]] = {
     "ssim": (1.0, "1 - SSIM"),
     "deconv": (0.25, "1 - gradient similarity"),
     "code": (1.0, "units of the code"),
+    "quality": (1.0, "1 - score of the neighbourhood"),
+    "detail": (0.1, "of full range"),
 }
 # Drawn digits, for models that know nothing else: key -> number in `digits(NUM_DIGITS)`.
 NUM_DIGITS = 3
@@ -241,7 +243,7 @@ def error_map(
 
 def map_scale(key: str) -> tuple[float, str]:
     """Value of the lightest colour of a metric's error map, and its unit."""
-    for ending in ("psnr", "ssim", "code"):
+    for ending in ("psnr", "ssim", "code", "quality", "detail"):
         if ending in key:
             return MAP_TOPS[ending]
     return MAP_TOPS["deconv"]

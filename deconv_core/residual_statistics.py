@@ -12,6 +12,7 @@ colorfulness in natural images, doi:10.1117/12.477378.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
@@ -19,7 +20,7 @@ import cv2
 import numpy as np
 
 from deconv_core.errors import ImageError
-from deconv_core.metrics._planes import LUMA, halve
+from deconv_core.images import LUMA
 
 VERSION = 1
 NUM_SCALES = 4
@@ -46,10 +47,12 @@ def statistics_of(pictures: np.ndarray, model: object) -> np.ndarray:
     Returns:
         float64, shape (N, len(statistics_names())).
     """
-    from deconv_core.metrics.remembered import remembered
+    from deconv_core.metrics.remembered import Remembered
 
-    model, pictures = remembered(model), as_viewed(pictures)
-    return residual_statistics(pictures, model.reconstruct(model.as_seen(pictures)))
+    pictures = as_viewed(pictures)
+    seen = Remembered(model).as_seen(pictures)
+    # One picture at a time: its numbers then cannot depend on its neighbours, not even by rounding.
+    return _on_threads(lambda one, shown: _described(one, model.reconstruct(shown[None])), pictures, seen)
 
 
 def as_viewed(pictures: np.ndarray) -> np.ndarray:
@@ -93,16 +96,30 @@ def residual_statistics(pictures: np.ndarray, rebuilt: np.ndarray) -> np.ndarray
     Raises:
         ImageError: Shapes do not fit, or the pictures are too small.
     """
-    if pictures.ndim != 4 or pictures.shape[:3] != rebuilt.shape[:3] or min(pictures.shape[1:3]) < SMALLEST_SIDE:
+    if pictures.shape[:3] != rebuilt.shape[:3]:
         raise ImageError(
-            f"Residual statistics need pictures (N, H, W, C) of at least {SMALLEST_SIDE} pixels each way and what a "
-            f"model made of them; got {pictures.shape} and {rebuilt.shape}. Enlarge them, or pair them again."
+            f"Residual statistics need pictures and what a model made of them; got {pictures.shape} and "
+            f"{rebuilt.shape}. Pair them again."
         )
-    jobs = list(zip(pictures, rebuilt, strict=True))
-    if len(jobs) == 1:
-        return np.stack([_of_one(*jobs[0])])
-    with ThreadPoolExecutor(min(len(jobs), os.cpu_count() or 1)) as pool:
-        return np.stack(list(pool.map(lambda job: _of_one(*job), jobs)))
+    return _on_threads(lambda one, made: _described(one, made[None]), pictures, rebuilt)
+
+
+def _on_threads(function: Callable, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """`function` of every pair of pictures, several at a time, stacked."""
+    if first.ndim != 4 or min(first.shape[1:3]) < SMALLEST_SIDE:
+        raise ImageError(
+            f"Residual statistics need pictures (N, H, W, C) of at least {SMALLEST_SIDE} pixels each way; got "
+            f"{first.shape}. Enlarge them, or leave them out."
+        )
+    if len(first) == 1:
+        return np.stack([function(first[0], second[0])])
+    with ThreadPoolExecutor(min(len(first), 2 * (os.cpu_count() or 1))) as pool:
+        return np.stack(list(pool.map(function, first, second)))
+
+
+def _described(picture: np.ndarray, rebuilt: np.ndarray) -> np.ndarray:
+    """The numbers of one picture (H, W, C); `rebuilt` is a batch of one."""
+    return np.fromiter(_numbers(picture, np.asarray(rebuilt, np.float32)[0]).values(), np.float64)
 
 
 @cache
@@ -111,12 +128,10 @@ def _names() -> tuple[str, ...]:
     return tuple(_numbers(blank, blank))
 
 
-def _of_one(picture: np.ndarray, rebuilt: np.ndarray) -> np.ndarray:
-    return np.fromiter(_numbers(picture, rebuilt).values(), np.float64)
-
-
 def _numbers(picture: np.ndarray, rebuilt: np.ndarray) -> dict[str, float]:
     """Name -> number for one picture (H, W, C)."""
+    from deconv_core.metrics._planes import halve  # here, because the table of metrics imports this module
+
     luma, red_green, yellow_blue = _opponents(picture)
     seen, seen_red_green, seen_yellow_blue = _opponents(rebuilt)
     found = _exposure_and_colour(luma, red_green, yellow_blue, picture)

@@ -14,10 +14,17 @@ from pages.ui.inputs import plain
 from pages.ui.link import query_of, view_from
 from pages.ui.pictures import show_pictures
 from pages.ui.plots import ACROSS, AGAINST, PLOTS, show_plots
+from pages.ui.quality import show_quality
 from pages.ui.scores import PRIMARY, show_headline, show_recovered, show_table
 
 NAME = "score_images"
-TABS = {"metrics": "All metrics", "plots": "Plots", "how": "How it works", "download": "Download"}
+TABS = {
+    "metrics": "All metrics",
+    "alone": "Without a reference",
+    "plots": "Plots",
+    "how": "How it works",
+    "download": "Download",
+}
 # What can be chosen inside a tab; it goes into the link while the tab is open.
 INSIDE = {
     "plots": {"plot": list(PLOTS), "scatter_y": AGAINST, "scatter_x": ACROSS},
@@ -98,6 +105,8 @@ def show(choice: Choice) -> None:
         everything = {key: (scores | others)[key] for key in METRICS}
     if tab == "metrics":
         show_table(everything, recipes)
+    elif tab == "alone":
+        show_quality(NAME, pair)
     elif tab == "plots":
         show_plots(NAME, pair, choice.kind, choice.seed)
     elif tab == "how":

@@ -16,6 +16,10 @@ import numpy as np
 from deconv_core.errors import DeconvError
 from deconv_core.metrics.deconv import deconv, deconv_map
 from deconv_core.metrics.deconv_control import deconv_control, deconv_control_map
+from deconv_core.metrics.deconv_quality import MODEL as QUALITY_MODEL
+from deconv_core.metrics.deconv_quality import deconv_quality, deconv_quality_map
+from deconv_core.metrics.deconv_quality_control import deconv_quality_control, deconv_quality_control_map
+from deconv_core.metrics.detail import detail, detail_map
 from deconv_core.metrics.fsim import fsim, fsim_map, fsimc, fsimc_map
 from deconv_core.metrics.gmsd import gmsd, gmsd_map
 from deconv_core.metrics.gradient_information import gradient_information, gradient_information_map
@@ -122,6 +126,11 @@ _SELF_WARNING = (
     "Not a measure of quality: it says how far the picture is from what the model knows, "
     "and blur and black frames are easy for an autoencoder."
 )
+_QUALITY_WARNING = (
+    "A prediction, calibrated on photographs only: sure of large differences between photographs of all kinds, unsure "
+    "among good ones, and blind to what a picture is meant to be."
+)
+_DETAIL_WARNING = "A measure of detail, not of quality: noise raises it too, and a picture may be meant to be soft."
 _GREY = "BT.601 luma, full range, not rounded"
 _RGB = "every channel as it comes, averaged"
 _GAUSSIAN = "Gaussian 11 x 11, sigma 1.5, whole windows only, population covariance"
@@ -132,6 +141,11 @@ _TWO_VIEWS = (
 )
 _INFORMATION_WINDOW = "Prewitt 3 x 3, mirrored edges, constant 600/255^2; 7 x 7 boxes, whole windows only, n = 2e-4"
 
+_QUALITY_GOOD = "above 0.7 good, 0.5 fair, below 0.35 bad, as people rated photographs"
+_CALIBRATED = "predicted mean opinion score (BIQ2021), kernel ridge regression of statistics of "
+_STATISTICS = "four scales; local strength over 7 x 7, mirrored edges"
+_STATISTICS_OF = "BT.601 luma, red less green, yellow less blue"
+_SCREEN = "area averages to 512 on the shorter side, if that has more than 768"
 _VIEWED = "averages over f x f pixels, f = round(shorter side / 256), halves to even"
 _HALVED = "2 x 2 averages first; an odd last row or column is completed with zeros"
 _NTSC = "luma and the colour differences I and Q (NTSC); a grey picture as it is"
@@ -438,6 +452,60 @@ _ROWS = [
         control="psnr",
         recipe=_recipe("root of squared difference of E(y) and E(x) over the spread of E(x)", _MODEL_CHANNELS, "none"),
         map_function=recon_pair_code_map,
+    ),
+    Metric(
+        "deconv_quality",
+        "Deconvolution quality",
+        deconv_quality,
+        "",
+        0,
+        1,
+        True,
+        identity=None,
+        good=_QUALITY_GOOD,
+        version=1,
+        smallest_side=64,
+        needs_reference=False,
+        control="deconv_quality_control",
+        recipe=_recipe(_CALIBRATED + "y - R(y), R a network trained to restore", _STATISTICS_OF, _STATISTICS, _SCREEN),
+        map_function=deconv_quality_map,
+        warning=_QUALITY_WARNING,
+        own_model=QUALITY_MODEL,
+    ),
+    Metric(
+        "deconv_quality_control",
+        "Deconvolution quality without the network",
+        deconv_quality_control,
+        "",
+        0,
+        1,
+        True,
+        identity=None,
+        good=_QUALITY_GOOD,
+        version=1,
+        smallest_side=64,
+        needs_reference=False,
+        recipe=_recipe(_CALIBRATED + "y - G(y), G a Gaussian, sigma 1.2", _STATISTICS_OF, _STATISTICS, _SCREEN),
+        map_function=deconv_quality_control_map,
+        warning=_QUALITY_WARNING,
+    ),
+    Metric(
+        "detail",
+        "Detail",
+        detail,
+        "",
+        0,
+        255,
+        True,
+        identity=None,
+        good="more is more fine detail, or more noise; below 2 hardly any",
+        version=1,
+        smallest_side=1,
+        needs_reference=False,
+        recipe=_recipe("mean |y - R(y)| in steps of 8 bits, R a network trained to restore", _MODEL_CHANNELS, "none"),
+        map_function=detail_map,
+        warning=_DETAIL_WARNING,
+        own_model=QUALITY_MODEL,
     ),
     _psnr(
         "recon_self_psnr",
