@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from deconv_core.audit.table import AuditTable
     from deconv_core.comparison import Comparison as MetricComparison
     from deconv_core.human_scores import HumanScores
+    from deconv_core.metrics.deconv_quality import Judgement
     from deconv_core.model_comparison import Comparison
     from deconv_core.models.inside import Depth, Projection, Readout
     from deconv_core.models.latent import LatentMap
@@ -792,3 +793,43 @@ def latent_map(name: str, digest: str, source: str, _roots: Sequence[Path] | Non
         )
     finally:
         note.empty()
+
+
+# Without a reference
+
+
+@dataclass(frozen=True)
+class Quality:
+    """What can be said of one picture alone."""
+
+    judgement: Judgement
+    control: float
+    detail: float
+
+
+@st.cache_data(show_spinner="Judging the picture by itself", max_entries=128)
+def quality(token: str, _pixels: np.ndarray) -> Quality:
+    """The score without a reference with its interval and reasons, its control, and the detail."""
+    from deconv_core.metrics.deconv_quality import judge
+    from deconv_core.metrics.deconv_quality_control import deconv_quality_control
+    from deconv_core.metrics.detail import detail
+
+    batch = np.ascontiguousarray(_pixels)[None]
+    return Quality(judge(batch)[0], float(deconv_quality_control(None, batch)[0]), float(detail(None, batch)[0]))
+
+
+@st.cache_data(show_spinner=False, max_size="100 MB")
+def quality_map_png(token: str, _pixels: np.ndarray) -> bytes:
+    """Where the score without a reference is lost, in its colours."""
+    from deconv_core.figures import colour_map_png
+
+    small = inspection.reduce(_pixels, VIEW_PIXELS)
+    found = inspection.error_map("deconv_quality", small, small)
+    return colour_map_png(found, 0, inspection.map_scale("deconv_quality")[0])
+
+
+def quality_card() -> dict[str, Any]:
+    """The card of the score without a reference."""
+    from deconv_core.metrics.deconv_quality import calibration
+
+    return dict(calibration().card)
