@@ -5,6 +5,8 @@
     python benchmarks/quality.py features folds.csv IMAGES --out features.npz
     python benchmarks/quality.py choose folds.csv features.npz
     python benchmarks/quality.py calibrate folds.csv features.npz --out deconv_core/metrics/calibrated
+    python benchmarks/quality.py laws deconv_core/metrics/calibrated
+    python benchmarks/quality.py speed
 
 `split` shares photographs with human scores out into five folds. Photographs of one scene stay together, because a
 model that has seen the scene with another exposure has half seen the answer; each subset is spread evenly. `choose`
@@ -269,6 +271,43 @@ def calibrate(folds_csv: Path, features_npz: Path, width: float, ridge: float, r
     for key, value in measured.items():
         click.echo(f"{key}: {value}")
     click.echo(f"The interval covers {covered:.1%} of the held-out scores.")
+
+
+@main.command()
+@click.option("--count", default=32, show_default=True, help="Photographs of 512 x 512.")
+def speed(count: int) -> None:
+    """Photographs of 512 x 512 per second, from pixels to score; the mark is 25 on two cores."""
+    import time
+
+    from peers import machine
+
+    from deconv_core.metrics import METRICS
+    from deconv_core.samples import photographs
+
+    pictures = photographs(min(count, 20), 512)
+    pictures = np.concatenate([pictures] * -(-count // len(pictures)))[:count]
+    click.echo(machine())
+    for key in ("deconv_quality", "deconv_quality_control", "detail"):
+        METRICS[key].function(None, pictures[:4])
+        began = time.perf_counter()
+        METRICS[key].function(None, pictures)
+        click.echo(f"{key}: {count / (time.perf_counter() - began):.1f} images/s")
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path, exists=True))
+def laws(folder: Path) -> None:
+    """Put the scores without a reference to the sanity laws, and write what was found on their cards in FOLDER."""
+    import json
+
+    from deconv_core.metrics.laws import check_many
+
+    for key, report in check_many(["deconv_quality", "deconv_quality_control", "detail"]).items():
+        click.echo(f"{key}: {'obeys every law' if report.passed else ' '.join(report.failed)}")
+        card = folder / f"{key}.json"
+        if card.exists():
+            found = json.loads(card.read_text(encoding="utf-8")) | {"laws": {key: report.as_json()}}
+            card.write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def figures(frame: pd.DataFrame, predicted: np.ndarray) -> dict[str, float]:
