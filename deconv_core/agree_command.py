@@ -376,6 +376,8 @@ def run(
         job.status("writing tables and the report")
         write(outcome, folder, command=command)
         write_agree_report(read_result(folder))
+        if not plan.missing:
+            job.status(None, rated, rated)
         if calibrate:
             from deconv_core.calibrated_metrics import calibrate_outcome
 
@@ -396,8 +398,6 @@ def run(
                 report=step,
             )
             _write_json(job.results / "calibration.json", card)
-        if not plan.missing:
-            job.status(None, rated, rated)
         number = len(plan.read) + len(plan.missing)
         told = f"{number} {'metric' if number == 1 else 'metrics'} compared with {len(outcome.rows):,} rows"
         job.finish_message(f"{told}; {calibrate} calibrated" if calibrate else told)

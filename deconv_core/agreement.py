@@ -35,6 +35,8 @@ BASELINES = ("psnr", "ssim")
 FEWEST = 3
 # Below this many contents a bootstrap interval is a guess, and the table says so.
 _FEW_CONTENTS = 5
+# Differences of SRCC that are written as 0.000.
+_SAME = 5e-4
 _CONFIDENCE = 0.95
 # A logistic that raises PLCC by less than this over the straight line is no help.
 _NO_HELP = 1e-6
@@ -1068,8 +1070,10 @@ def advice(
         gap = f", ahead of {second} by {best['srcc'] - ranked.iloc[1]['srcc']:.3f}"
     elif row["significant"]:
         gap = f", ahead of {second} by {_difference(row)}"
+    elif max(abs(row[end]) for end in ("difference", "low", "high")) < _SAME:
+        gap = f", and {second}{cost(second)} puts the pictures in the same order"
     else:
-        gap = f", though {second}{cost(second)} cannot be told apart from it ({_difference(row)})"
+        gap = f", though {second}{cost(second)} cannot be told apart from it: {_difference(row)}"
     return f"For pictures like these trust {name}{cost(name)}: it reaches {_interval(best)}{gap}{left_out}{caution}."
 
 

@@ -114,6 +114,13 @@ def test_the_same_request_gives_the_same_numbers(tmp_path):
     assert run(*words).stdout == run(*words).stdout != run(*words, "--seed", 1).stdout
 
 
+def test_two_metrics_of_one_order_are_called_so(tmp_path):
+    frame = messy_table(tmp_path / "scores.tsv").drop(columns=["ssim", "Mine"])
+    frame.assign(mse=10 ** (-frame["PSNR"] / 10)).to_csv(tmp_path / "both.csv", index=False)
+    told = run("both.csv", "--scores", "mos", "--resamples", 40).stdout.splitlines()[0]
+    assert told.endswith("puts the pictures in the same order.")
+
+
 def test_direction_is_shown_and_the_users_word_counts(tmp_path):
     frame = messy_table(tmp_path / "scores.tsv")
     frame.assign(MOS=10 - frame["MOS"]).rename(columns={"MOS": "score"}).to_csv(tmp_path / "dmos.csv", index=False)

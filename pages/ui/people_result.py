@@ -284,4 +284,5 @@ def _show_downloads(name: str, job: JobState, found: AgreeResult) -> None:
                     label, (results / file).read_bytes(), f"{job.folder.name}_{file}",
                     key=f"{name}_people_save_{file}", on_click="ignore", icon=":material/download:",
                 )  # fmt: skip
-    st.caption("The report is one file that works without a network. The address of this page is a link to this run.")
+    report = "The report is one file that works without a network. " if (results / FILE).is_file() else ""
+    st.caption(f"{report}The address of this page is a link to this run.")
