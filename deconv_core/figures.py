@@ -291,7 +291,7 @@ def linked_scatter(
     figure.update_yaxes(title=axis_title(y, metrics=table))
     _finish(figure, height=520)
     figure.update_layout(hovermode="closest", dragmode="lasso", uirevision=f"{x} {y}")
-    figure.update_layout(legend={"y": -0.16, "font": {"size": 12}, "itemwidth": 30})
+    figure.update_layout(legend={"y": -0.16, "font": {"size": 12}, "itemwidth": 30, "itemsizing": "constant"})
     return figure
 
 

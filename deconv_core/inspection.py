@@ -16,6 +16,7 @@ import time
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -241,6 +242,54 @@ def error_map(
     return row.map_function(np.ascontiguousarray(reference)[None], np.ascontiguousarray(candidate)[None], **options)[0]
 
 
+@dataclass(frozen=True)
+class Patch:
+    """A square of a picture with its mean error, in the unit of the map it comes from."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+    error: float
+
+
+def worst_patches(error: np.ndarray, *, side: int = 48, count: int = 6) -> list[Patch]:
+    """The squares of a grid with the largest mean error, worst first; those without an error are left out.
+
+    Args:
+        error: Error map, shape (H, W), 0 for no error.
+        side: Of the squares, in pixels; those at the right and lower edge may be smaller.
+        count: At most so many.
+    """
+    height, width = error.shape
+    tops, lefts = np.arange(0, height, side), np.arange(0, width, side)
+    heights, widths = np.minimum(side, height - tops), np.minimum(side, width - lefts)
+    sums = np.add.reduceat(np.add.reduceat(error.astype(np.float64), tops, axis=0), lefts, axis=1)
+    means = sums / np.outer(heights, widths)
+    order = np.argsort(-means, axis=None, kind="stable")[:count]
+    found = []
+    for row, column in zip(*np.unravel_index(order, means.shape), strict=True):
+        if means[row, column] > 0:
+            size = int(heights[row]), int(widths[column])
+            found.append(Patch(int(tops[row]), int(lefts[column]), *size, float(means[row, column])))
+    return found
+
+
+def framed(pixels: np.ndarray, patches: Sequence[Patch]) -> np.ndarray:
+    """The picture in colour with a numbered frame around every patch."""
+    import cv2
+
+    colour = pixels if pixels.shape[-1] == 3 else np.repeat(pixels, 3, axis=-1)
+    drawn = to_uint8(colour).copy()
+    for number, patch in enumerate(patches, start=1):
+        first, last = (patch.left, patch.top), (patch.left + patch.width - 1, patch.top + patch.height - 1)
+        for thickness, shade in ((3, (0, 0, 0)), (1, (255, 190, 60))):
+            cv2.rectangle(drawn, first, last, shade, thickness)
+            place = (patch.left + 4, patch.top + 14)
+            cv2.putText(drawn, str(number), place, cv2.FONT_HERSHEY_SIMPLEX, 0.45, shade, thickness, cv2.LINE_AA)
+    return drawn.astype(np.float32) / 255
+
+
 def map_scale(key: str) -> tuple[float, str]:
     """Value of the lightest colour of a metric's error map, and its unit."""
     for ending in ("psnr", "ssim", "code", "quality", "detail"):
@@ -281,6 +330,8 @@ def range_words(row: Metric) -> str:
     unit = f" {row.unit}" if row.unit else ""
     span = f"{row.low:g}{unit} and up" if math.isinf(row.high) else f"{row.low:g} to {row.high:g}{unit}"
     words = f"{span}, {'higher' if row.higher_is_better else 'lower'} is better"
+    if not row.needs_reference:
+        return f"{words}; looks at one picture alone"
     if row.identity is None:
         return f"{words}; what identical pictures get depends on the model"
     best = "“identical”" if math.isinf(row.identity) else f"{row.identity:g}"

@@ -252,3 +252,28 @@ def test_unknown_example_is_refused():
 def test_the_pace_of_more_work_is_slower_and_a_pace_of_none_is_nothing():
     assert inspection.pace([]) == 0
     assert 0 < inspection.pace(["psnr"]) < inspection.pace(["psnr", "vsi", "vif", "fsimc", "mdsi"], ["jpeg2000"])
+
+
+def test_worst_patches_are_squares_of_a_grid_worst_first():
+    error = np.zeros((70, 100), np.float32)
+    error[32:64, 64:96] = 0.5
+    error[64:, 96:] = 0.25  # the corner is smaller than the others
+    error[0, 0] = 1
+    patches = inspection.worst_patches(error, side=32, count=3)
+    assert [(patch.top, patch.left, patch.height, patch.width) for patch in patches] == [
+        (32, 64, 32, 32),
+        (64, 96, 6, 4),
+        (0, 0, 32, 32),
+    ]
+    assert [patch.error for patch in patches] == pytest.approx([0.5, 0.25, 1 / 1024])
+    assert inspection.worst_patches(np.zeros((70, 100))) == []
+    assert len(inspection.worst_patches(error, side=32)) == 3  # no error, no patch
+
+
+def test_frames_are_drawn_in_colour_and_leave_the_inside_alone():
+    grey = np.full((80, 90, 1), 0.5, np.float32)
+    drawn = inspection.framed(grey, [inspection.Patch(10, 20, 48, 48, 0.1)])
+    assert drawn.shape == (80, 90, 3)
+    assert tuple(np.round(drawn[10, 50] * 255)) == (255, 190, 60)
+    assert np.allclose(drawn[40:50, 40:60], 128 / 255, atol=1 / 255)
+    assert np.array_equal(inspection.framed(drawn, []), drawn)

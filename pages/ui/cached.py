@@ -273,6 +273,26 @@ def _map_png(pair_key: tuple[str, ...], key: str, max_pixels: int, _pair: Pair) 
     return colour_map_png(found, 0, inspection.map_scale(key)[0])
 
 
+def worst_patches(pair: Pair, key: str, side: int) -> tuple[bytes, list[tuple[inspection.Patch, bytes]]]:
+    """The candidate with frames around the patches where a map is worst, and these patches with a WebP of each."""
+    return _worst_patches(pair.key, key, side, pair)
+
+
+@st.cache_data(show_spinner=False, max_size="60 MB")
+def _worst_patches(
+    pair_key: tuple[str, ...], key: str, side: int, _pair: Pair
+) -> tuple[bytes, list[tuple[inspection.Patch, bytes]]]:
+    x, y = (inspection.reduce(pixels, VIEW_PIXELS) for pixels in (_pair.reference, _pair.candidate))
+    found = inspection.error_map(key, x, y, **_pair.models)
+    patches = [] if found is None else inspection.worst_patches(found, side=side)
+    pictures = []
+    for patch in patches:
+        cut = np.s_[patch.top : patch.top + patch.height, patch.left : patch.left + patch.width]
+        beside = np.concatenate([x[cut], np.ones((patch.height, 2, x.shape[-1]), np.float32), y[cut]], axis=1)
+        pictures.append(encode_webp(np.repeat(np.repeat(beside, 3, axis=0), 3, axis=1), 85))
+    return encode_png(inspection.framed(y, patches)), list(zip(patches, pictures, strict=True))
+
+
 @st.cache_data(show_spinner=False, max_entries=512)
 def ladder(
     reference: str,

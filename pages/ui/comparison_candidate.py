@@ -8,12 +8,17 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from deconv_core.inspection import Patch, map_scale
 from deconv_core.metrics import METRICS
 from pages.ui import cached
 from pages.ui.cached import Pair
 from pages.ui.comparison_data import Result, label, value_words
 from pages.ui.inputs import plain
-from pages.ui.pictures import show_pictures
+from pages.ui.pictures import FIRST_MAPS, show_pictures
+from pages.ui.thumbnails import Tile, thumbnails
+from pages.ui.viewer import Shot
+
+_PATCH_SIDE = 48  # pixels
 
 
 def show_candidate(name: str, result: Result, row: int) -> None:
@@ -29,11 +34,45 @@ def show_candidate(name: str, result: Result, row: int) -> None:
         st.markdown(plain(" ".join(filter(None, notes))))
     left, right = st.columns([3, 2], gap="large")
     with left:
-        show_pictures(name, pair)
+        key = _map_in_view(name)
+        marked, patches = cached.worst_patches(pair, key, _PATCH_SIDE) if key else (b"", [])
+        more = [Shot("patches", "Worst patches", marked, "Frames around the patches named below.")] if patches else []
+        show_pictures(name, pair, more)
     with right:
         _show_scores(result, row)
+    if patches:
+        _show_patches(name, key, patches)
     if pair.card is None and any(METRICS[key].needs_model for key in result.keys if key in METRICS and key != "deconv"):
         st.caption("The model of this run is no longer here, so what it made of the pictures cannot be shown.")
+
+
+def _map_in_view(name: str) -> str:
+    """The first error map that is chosen for the viewer, "" for none."""
+    return next(iter(st.session_state.get(f"{name}_maps", FIRST_MAPS)), "")
+
+
+def _show_patches(name: str, key: str, patches: list[tuple[Patch, bytes]]) -> None:
+    """The patches with the largest error, reference and candidate side by side."""
+    unit = map_scale(key)[1]
+    st.markdown(f"**Worst patches** by the error map of {plain(label(key))}")
+    thumbnails(
+        [
+            Tile(
+                str(number),
+                picture,
+                label=f"{patch.error:.3f} ({unit})",
+                note=f"from {patch.left}, {patch.top}",
+                mark=str(number),
+                hint=f"Patch {number}: columns from {patch.left}, rows from {patch.top}",
+            )
+            for number, (patch, picture) in enumerate(patches, start=1)
+        ],
+        key=f"{name}_patches", label="Worst patches", side=150, on_press=lambda _: None,
+    )  # fmt: skip
+    st.caption(
+        f"Squares of {_PATCH_SIDE} pixels, reference left and candidate right, enlarged three times. In the viewer, "
+        "“Worst patches” shows where they lie."
+    )
 
 
 def _close(name: str) -> None:

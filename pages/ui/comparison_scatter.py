@@ -13,7 +13,7 @@ from pages.ui.thumbnails import Tile, thumbnails
 
 PER_PAGE = 12
 _THUMBNAIL_SIDE = 160
-_SELECT = 290  # pixels: two of them stand side by side in the column of the plot
+_SELECT = 262  # pixels: two of them stand side by side in the column of the plot
 
 
 def show_scatter(name: str, result: Result) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import streamlit as st
 
 from deconv_core import inspection
@@ -14,8 +16,8 @@ from pages.ui.viewer import Legend, Shot, viewer
 FIRST_MAPS = ["psnr", "ssim", "deconv"]
 
 
-def show_pictures(name: str, pair: Pair) -> None:
-    """Reference, image to judge, both recovered, and the error maps chosen below the viewer."""
+def show_pictures(name: str, pair: Pair, more: Sequence[Shot] = ()) -> None:
+    """Reference, image to judge, both recovered, the error maps chosen below the viewer, and what else is given."""
     key = f"{name}_maps"
     st.session_state.setdefault(key, list(FIRST_MAPS))
     shots = [
@@ -47,7 +49,7 @@ def show_pictures(name: str, pair: Pair) -> None:
                 Legend(legend["low"], legend["high"], legend["unit"], legend["colours"]),
             )
         )
-    viewer(shots, key=f"{name}_viewer", height=500)
+    viewer([*shots, *more], key=f"{name}_viewer", height=500)
     st.multiselect(
         "Error maps in the viewer",
         inspection.map_keys(),
