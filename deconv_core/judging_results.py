@@ -163,7 +163,7 @@ def inattentive(consistency: pd.DataFrame) -> list[str]:
 def between_judges(answers: pd.DataFrame) -> tuple[int, int]:
     """(pairs of answers that agree, all pairs of answers) by two judges about the same two pictures.
 
-    No metric can agree with such judges much more often than they do with one another.
+    Where judges differ about a pair, no metric can agree with all of them.
     """
     agreeing = total = 0
     for _, rows in _by_pair(counted(answers)):

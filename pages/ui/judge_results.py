@@ -49,6 +49,10 @@ def in_words(distortion: str, severity: float) -> str:
     return f"{DISTORTIONS[distortion].label}, severity {severity:g}" if distortion in DISTORTIONS else "Reference"
 
 
+def _percent(share: float) -> str:
+    return "–" if math.isnan(share) else f"{100 * share:.0f} %"
+
+
 def _offer_leaving_out(consistency: pd.DataFrame) -> list[str]:
     """Judges that the scores shall do without."""
     doubtful = judging_results.inattentive(consistency)
@@ -112,9 +116,6 @@ def _show_judges(consistency: pd.DataFrame, answers: pd.DataFrame) -> None:
     def share(part: int, whole: int) -> str:
         return f"{part} of {whole}" if whole else "none yet"
 
-    def percent(value: float) -> str:
-        return "–" if math.isnan(value) else f"{value:.0%}"
-
     rows = consistency.to_dict("records")
     st.dataframe(
         pd.DataFrame(
@@ -124,8 +125,8 @@ def _show_judges(consistency: pd.DataFrame, answers: pd.DataFrame) -> None:
                 "Known answers": [share(row["catch_right"], row["catch"]) for row in rows],
                 "Same when repeated": [share(row["repeats_same"], row["repeats"]) for row in rows],
                 "Circles": [share(row["circular"], row["triads"]) for row in rows],
-                "As the others": [percent(row["with_the_others"]) for row in rows],
-                "Took A": [percent(row["left_share"]) for row in rows],
+                "As the others": [_percent(row["with_the_others"]) for row in rows],
+                "Took A": [_percent(row["left_share"]) for row in rows],
                 "Seconds": [row["seconds"] for row in rows],
             }
         ),
@@ -135,7 +136,8 @@ def _show_judges(consistency: pd.DataFrame, answers: pd.DataFrame) -> None:
     )
     agreeing, total = judging_results.between_judges(answers)
     between = (
-        f" Two judges who saw the same pair agreed in {agreeing} of {total} cases; no metric can do much better."
+        f" Two judges who saw the same pair gave the same answer in {agreeing} of {total} cases: where people "
+        "differ, no metric can agree with all of them."
         if total
         else ""
     )
@@ -205,9 +207,9 @@ def _show_metrics(study: Study, answers: pd.DataFrame) -> pd.DataFrame | None:
             st.caption(f"A rank correlation needs {FEWEST_RANKED} conditions with a score, and answers that link them.")
     best = found.iloc[0]
     st.caption(
-        f"{plain(METRICS[best['metric']].label)} agrees most often: in {best['rate']:.0%} of the answers (95 % "
-        f"interval {best['rate_low']:.0%} to {best['rate_high']:.0%}). Intervals of the rate are Wilson's over "
-        f"{int(best['pairs'])} different pairs; metrics whose intervals overlap cannot be told apart yet. SRCC "
+        f"{plain(METRICS[best['metric']].label)} agrees most often: in {_percent(best['rate'])} of the answers (95 % "
+        f"interval {_percent(best['rate_low'])} to {_percent(best['rate_high'])}). Intervals of the rate are Wilson's "
+        f"over {int(best['pairs'])} different pairs; metrics whose intervals overlap cannot be told apart yet. SRCC "
         "compares the means over the pictures with the ranking above, one point for each condition; it is sign-aware, "
         "and its interval does not hold the judges' own uncertainty."
     )
@@ -254,7 +256,7 @@ def _show_partings(study: Study, answers: pd.DataFrame, scores: pd.DataFrame) ->
     )
     said = [score_words(METRICS[metric], row[f"{side}_score"]) for side in ("preferred", "other")]
     st.markdown(
-        f"People preferred *{plain(in_words(good.distortion, good.severity))}* ({row['share']:.0%} of "
+        f"People preferred *{plain(in_words(good.distortion, good.severity))}* ({_percent(row['share'])} of "
         f"{int(row['answers'])} answer{'' if row['answers'] == 1 else 's'}), {plain(METRICS[metric].label)} the other: "
         f"{plain(said[0])} against {plain(said[1])}, {row['gap']:.1f} standard deviations apart."
     )
