@@ -285,6 +285,7 @@ def test_a_run_that_was_stopped_goes_on_and_ends_with_the_same_table(whole, tmp_
 
     def stop(progress) -> None:
         (tmp_path / "job" / "stop").touch()
+        time.sleep(0.3)  # the run looks for it five times a second
 
     with pytest.raises(KeyboardInterrupt):
         run_audit(AuditSettings(str(data)), tmp_path / "job", report=stop)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import queue
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 RETRIES = 2
 _CONNECT_SECONDS = 15
 _POLL_SECONDS = 0.2
+_ASK_SECONDS = 3.0
 _HIDDEN = "127.0.0.1:0"
 
 
@@ -103,9 +105,12 @@ def spread(
 
     again: list[list[Any]] = []
     more = True
+    asked, most = float("-inf"), 0
     try:
         while more or out or again:
-            while len(out) < room(client) and (again or more):
+            if time.monotonic() - asked > _ASK_SECONDS:  # workers come and go; the scheduler is not asked at every step
+                asked, most = time.monotonic(), room(client)
+            while len(out) < most and (again or more):
                 portion = again.pop() if again else next(portions, None)
                 if portion is None:
                     more = False
@@ -135,7 +140,7 @@ def spread(
 
 def room(client: Client) -> int:
     """How many portions may be out at once."""
-    return max(4, 2 * sum(client.nthreads().values())) if client.asynchronous is False else 4
+    return max(4, 2 * sum(client.nthreads().values()))
 
 
 def _check_alive(client: Client) -> None:

@@ -109,10 +109,14 @@ class PartWriter:
         self._count += len(rows)
         self._maybe_write()
 
-    def add_table(self, table: pa.Table) -> None:
-        """As `add`, for rows that are a table already."""
-        self._tables.append(table.cast(schema(self._kind)))
-        self._count += len(table)
+    def add_columns(self, columns: Mapping[str, Any]) -> None:
+        """As `add`, for rows that are columns already; columns that a part does not have are passed over."""
+        import pyarrow as pa
+
+        wanted = schema(self._kind)
+        arrays = [pa.array(columns[field.name]).cast(field.type) for field in wanted]
+        self._tables.append(pa.Table.from_arrays(arrays, schema=wanted))
+        self._count += len(arrays[0])
         self._maybe_write()
 
     def _maybe_write(self) -> None:

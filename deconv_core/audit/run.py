@@ -26,7 +26,7 @@ from deconv_core.audit import measure as measuring
 from deconv_core.audit.cache import Cache
 from deconv_core.audit.checks import CHECKS, choose_checks
 from deconv_core.audit.cluster import connected, spread
-from deconv_core.audit.measure import VALUES, blank_row, measure_chunk
+from deconv_core.audit.measure import VALUES, blank_row, measure_chunk, place_of
 from deconv_core.audit.parts import (
     MEASURED,
     MODEL,
@@ -204,7 +204,7 @@ class _Run:
         tell = self._teller("checks", 0, len(done))
         try:
             fresh = self._entries(items, done)
-            unknown = self._known(fresh, cache, writer, tell, ("status", "reason"))
+            unknown = self._known(fresh, cache, writer, tell)
             portions = _portions((number, modified, item) for number, modified, item in unknown)
             for rows in spread(client, measure_chunk, portions, failed=_failed, tick=self._tick):
                 writer.add(rows)
@@ -226,21 +226,24 @@ class _Run:
             if hash((item.name, item.size or 0, changed)) not in done:
                 yield number, changed, item
 
-    def _known(self, entries, cache: Cache, writer: PartWriter, tell, _columns) -> Iterator[tuple[int, int, Item]]:
+    def _known(self, entries, cache: Cache, writer: PartWriter, tell) -> Iterator[tuple[int, int, Item]]:
         """Passes on what has to be measured, and writes what an earlier audit measured on the same unchanged file."""
         for some in _in_pieces(entries, _LOOK_UP):
             found = cache.find([(self._place(item.name), item.size or 0, changed) for _, changed, item in some])
-            rows = []
-            for place, (number, changed, item) in enumerate(some):
-                if place in found:
-                    row = blank_row(item, number, changed) | found[place]
-                    row.pop("model_reason", None)
-                    rows.append(row)
-            if rows:
-                # What the name says is asked again: the same content may lie under another name.
-                writer.add(rows)
-                self.reused += len(rows)
-                tell(len(rows))
+            if found:
+                known = [some[place] for place in found]
+                digests, contents = zip(*found.values(), strict=True)
+                columns = cache.columns(contents) | {
+                    "number": [number for number, _, _ in known],
+                    "image": [item.name for *_, item in known],
+                    "bytes": [item.size or 0 for *_, item in known],
+                    "modified": [changed for _, changed, _ in known],
+                    "digest": list(digests),
+                    "place": [place_of(item) for *_, item in known],
+                }
+                writer.add_columns(columns)
+                self.reused += len(known)
+                tell(len(known))
             self._tick()
             yield from (entry for place, entry in enumerate(some) if place not in found)
 
