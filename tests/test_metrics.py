@@ -368,7 +368,7 @@ def test_deconv_with_a_gaussian_for_a_model_is_its_own_control():
 
     class Gaussian(BlurModel):
         def reconstruct(self, batch):
-            return np.stack([cv2.GaussianBlur(image, (0, 0), 1.2)[..., None] for image in batch])
+            return np.stack([cv2.GaussianBlur(image, (0, 0), 2)[..., None] for image in batch])
 
     found = METRICS["deconv"].function(reference, candidate, model=Gaussian(1))
     assert found == pytest.approx(METRICS["deconv_control"].function(reference, candidate), abs=1e-3)

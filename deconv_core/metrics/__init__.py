@@ -136,8 +136,8 @@ _RGB = "every channel as it comes, averaged"
 _GAUSSIAN = "Gaussian 11 x 11, sigma 1.5, whole windows only, population covariance"
 _MODEL_CHANNELS = "the model's own channels: luma for a grey model, grey repeated for a colour model"
 _TWO_VIEWS = (
-    "geometric mean of D as shown and as rebuilt, 100 clip(1 - . / 0.45, 0, 1); D = sqrt(G (1.01 - V)); "
-    "residuals below 14/255 shrunk over 3 x 3"
+    "root of the mean square of D as shown (a quarter) and as rebuilt, 100 clip(1 - . / 0.45, 0, 1); "
+    "D = sqrt(G (1.01 - V)); residuals below 20/255 shrunk over 3 x 3"
 )
 _INFORMATION_WINDOW = "Prewitt 3 x 3, mirrored edges, constant 600/255^2; 7 x 7 boxes, whole windows only, n = 2e-4"
 
@@ -194,6 +194,7 @@ _ROWS = [
         deconv,
         deconv_map,
         _recipe(_TWO_VIEWS + "; rebuilt by the model", _GREY, _INFORMATION_WINDOW, "2 x 2 averages after rebuilding"),
+        version=2,
         needs_model=True,
         control="deconv_control",
     ),
@@ -203,11 +204,12 @@ _ROWS = [
         deconv_control,
         deconv_control_map,
         _recipe(
-            _TWO_VIEWS + "; rebuilt by a Gaussian, sigma 1.2",
+            _TWO_VIEWS + "; rebuilt by a Gaussian, sigma 2",
             _GREY,
             _INFORMATION_WINDOW,
             "2 x 2 averages after rebuilding",
         ),
+        version=2,
     ),
     _score(
         "gradient_information",

@@ -14,15 +14,19 @@ from deconv_core.metrics._planes import each_pair, luma
 from deconv_core.metrics.gradient_information import SMALLEST_SIDE, difference, gradient_error, to_score
 from deconv_core.metrics.remembered import remembered
 
-# Squared grey levels of [0, 1]: a residual as strong as noise of 14/255 is taken for noise.
-_NOISE = (14 / 255) ** 2
+# Squared grey levels of [0, 1]: a residual as strong as noise of 20/255, which the network is trained to remove, is
+# taken for noise.
+_NOISE = (20 / 255) ** 2
+# Weight of the rebuilt view. With .75 and squares no ladder turned around on forty photographs; a geometric mean follows
+# people as well (rank correlation .929 against .927), but jumps where the rebuilt view loses sight of a damage.
+_REBUILT = 0.75
 
 
 def deconv(reference: np.ndarray, candidate: np.ndarray, *, model: object) -> np.ndarray:
-    """100 clip(1 - sqrt(D(x, y) D(R'(x), R'(y))) / .45, 0, 1) of each image pair: as shown and as rebuilt.
+    """100 clip(1 - sqrt((D(x, y)^2 + 3 D(R'(x), R'(y))^2) / 4) / .45, 0, 1) of each pair: as shown and as rebuilt.
 
     D is the distance of `gradient_information`. R'(g) = P(g) + e max(0, s - v) / max(s, v) with P the network, e = g -
-    P(g), s the 3x3 mean of e^2 and v = (14/255)^2: detail stronger than noise is put back. Works on luma; blind to
+    P(g), s the 3x3 mean of e^2 and v = (20/255)^2: detail stronger than noise is put back. Works on luma; blind to
     colour and to a change of brightness that keeps every gradient.
 
     Args:
@@ -46,8 +50,8 @@ def deconv(reference: np.ndarray, candidate: np.ndarray, *, model: object) -> np
 def deconv_map(reference: np.ndarray, candidate: np.ndarray, *, model: object) -> np.ndarray:
     """Where the pictures differ in both views: float32 (N, H, W), in [0, 1], 0 where no edge changed.
 
-    The geometric mean, at each pixel, of 1 - gradient similarity of the pictures as shown and of the rebuilt ones, as
-    the score takes the geometric mean of the two distances. The information ratio V has no part in it.
+    The root mean square, at each pixel, of 1 - gradient similarity of the pictures as shown and, with three times the
+    weight, of the rebuilt ones, as the score takes it of the two distances. The information ratio V has no part in it.
     """
     reference, candidate = check_pair(reference, candidate, metric="deconv", smallest_side=SMALLEST_SIDE)
     rebuilt = _rebuilt_by(model, reference), _rebuilt_by(model, candidate)
@@ -59,12 +63,12 @@ def two_views(x: np.ndarray, y: np.ndarray) -> float:
     """Score of two float64 arrays (H, W, 2), the grey plane and the rebuilt one."""
     shown = difference(x[..., 0], y[..., 0])
     rebuilt = difference(x[..., 1], y[..., 1])
-    return to_score(np.sqrt(shown * rebuilt))
+    return to_score(_together(shown, rebuilt))
 
 
 def two_views_map(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Geometric mean of the gradient errors of both planes, float32 (H, W)."""
-    return np.sqrt(gradient_error(x[..., 0], y[..., 0]) * gradient_error(x[..., 1], y[..., 1]))
+    """Weighted root mean square of the gradient errors of both planes, float32 (H, W)."""
+    return _together(gradient_error(x[..., 0], y[..., 0]), gradient_error(x[..., 1], y[..., 1]))
 
 
 def put_detail_back(grey: np.ndarray, smooth: np.ndarray) -> np.ndarray:
@@ -72,6 +76,11 @@ def put_detail_back(grey: np.ndarray, smooth: np.ndarray) -> np.ndarray:
     lost = grey - smooth
     strength = cv2.boxFilter(lost * lost, -1, (3, 3), borderType=cv2.BORDER_REFLECT_101)
     return smooth + lost * np.maximum(0, strength - _NOISE) / np.maximum(strength, _NOISE)
+
+
+def _together(shown: float | np.ndarray, rebuilt: float | np.ndarray) -> float | np.ndarray:
+    # Plain numbers of Python keep float32 maps float32.
+    return np.sqrt((1 - _REBUILT) * shown**2 + _REBUILT * rebuilt**2)
 
 
 def _rebuilt_by(model: object, batch: np.ndarray) -> np.ndarray:
