@@ -446,3 +446,61 @@ def test_spread_curves_have_a_band_a_line_and_crosses_on_one_scale():
     assert list(cross.x) == [3.0]
     _, falling = (trace for trace in figure.data if trace.legendgroup == "gmsd")
     assert list(falling.y) == pytest.approx([2 / 3, 1 / 3, 0.0])
+
+
+def _opinions(count: int = 20) -> pd.DataFrame:
+    quality = np.linspace(0, 1, count)
+    kinds = ["blur", "noise"] * (count // 2)
+    return pd.DataFrame({"down": 5 - quality, "mos": 1 + 4 * quality, "kind": kinds})
+
+
+def test_human_scores_are_drawn_with_their_curve_and_each_point_knows_its_row():
+    frame = _opinions()
+    frame.loc[3, "mos"] = np.nan
+    frame.loc[5, "down"] = np.inf
+    curve = (np.array([4.0, 5.0]), np.array([5.0, 1.0]))
+    names = [f"<b>{row}" for row in range(20)]
+    figure = figures.opinion_scatter(frame, "down", "mos", curve=curve, names=names, metrics=METRICS)
+    points, line = figure.data
+    rows = np.ravel(points.customdata).tolist()
+    assert rows == [row for row in range(20) if row not in (3, 5)]
+    assert list(points.x) == frame["down"].iloc[rows].tolist()
+    assert points.text[0] == "&lt;b&gt;0"
+    assert list(line.y) == [5.0, 1.0]
+    assert figure.layout.xaxis.title.text == "Down, lower is better"
+    with pytest.raises(DeconvError, match="Add other"):
+        figures.opinion_scatter(frame, "down", "other", metrics=METRICS)
+
+
+def test_a_kind_stands_out_from_the_others():
+    figure = figures.opinion_scatter(_opinions(), "down", "mos", group="kind", highlight="noise", metrics=METRICS)
+    others, kind = figure.data
+    assert np.ravel(kind.customdata).tolist() == list(range(1, 20, 2))
+    assert kind.name == "noise"
+    assert others.marker.opacity < kind.marker.opacity
+    assert others.marker.color != kind.marker.color
+
+
+def test_many_points_are_drawn_as_one_picture():
+    assert figures.opinion_scatter(_opinions(4000), "down", "mos", metrics=METRICS).data[0].type == "scattergl"
+    assert figures.opinion_scatter(_opinions(400), "down", "mos", metrics=METRICS).data[0].type == "scatter"
+
+
+def test_agreement_has_the_best_metric_on_top_with_its_interval():
+    rows = [("up", 0.5, 0.4, 0.7), ("down", 0.9, np.nan, np.nan), ("open", -0.2, -0.3, -0.1), ("none", np.nan, 0, 0)]
+    table = pd.DataFrame(rows, columns=["metric", "srcc", "srcc_low", "srcc_high"])
+    figure = figures.agreement_intervals(table, metrics=METRICS)
+    [points] = figure.data
+    assert list(points.y) == ["Open", "Up", "Down"]  # drawn from below
+    assert list(points.error_x.array) == pytest.approx([0.1, 0.2, 0])
+    assert list(points.error_x.arrayminus) == pytest.approx([0.1, 0.1, 0])
+    assert figure.layout.xaxis.range[0] < -0.3
+    assert figure.layout.xaxis.range[1] == 1
+    assert "better" in figure.layout.xaxis.title.text
+
+
+def test_a_learning_curve_tells_its_counts():
+    figure = figures.learning_curve([{"count": 50, "srcc": 0.6}, {"count": 400, "srcc": 0.7}])
+    assert list(figure.data[0].x) == [50, 400]
+    assert list(figure.layout.xaxis.tickvals) == [50, 400]
+    assert "higher is better" in figure.layout.yaxis.title.text

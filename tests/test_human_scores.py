@@ -10,7 +10,15 @@ from PIL import Image
 from scipy.io import savemat
 
 from deconv_core.errors import DeconvError
-from deconv_core.human_scores import find_pictures, guess_roles, plain, read_scores, read_table, three_parts
+from deconv_core.human_scores import (
+    find_pictures,
+    guess_roles,
+    plain,
+    read_scores,
+    read_table,
+    sheet_names,
+    three_parts,
+)
 from deconv_core.score_layouts import LAYOUTS, read_layout, recognise
 
 
@@ -455,3 +463,31 @@ def test_a_folder_without_a_known_layout_is_refused_with_what_is_known(tmp_path)
     assert recognise(tmp_path) is None
     with pytest.raises(DeconvError, match=r"no known layout.*mos_with_names.txt.*csiq.DMOS.xlsx"):
         read_scores(tmp_path)
+
+
+def test_a_role_can_be_denied(tmp_path):
+    (tmp_path / "scores.csv").write_text("image,source,mos\na.png,r.png,1\nb.png,r.png,2\n")
+    assert read_scores(tmp_path / "scores.csv").column("reference") == "source"
+    denied = read_scores(tmp_path / "scores.csv", columns={"reference": "-"})
+    assert denied.column("reference") is None
+    assert denied.column("candidate") == "image"
+
+
+def test_sheets_are_named_and_nothing_else_has_any(tmp_path):
+    book = openpyxl.Workbook()
+    book.active.title = "first"
+    book.create_sheet("second")
+    book.save(tmp_path / "book.xlsx")
+    assert sheet_names(tmp_path / "book.xlsx") == ["first", "second"]
+    (tmp_path / "no.xlsx").write_bytes(b"PK")
+    (tmp_path / "scores.csv").write_text("mos\n1\n")
+    assert sheet_names(tmp_path / "no.xlsx") == sheet_names(tmp_path / "scores.csv") == []
+
+
+def test_kinds_of_a_known_data_set_are_told_in_words(tmp_path):
+    lines = ["image,mos"] + [f"i{content:02d}_{kind:02d}_1.bmp,{kind}" for content in (1, 2) for kind in (1, 8, 24)]
+    (tmp_path / "tid2013.csv").write_text("\n".join(lines))
+    (tmp_path / "own.csv").write_text("\n".join(lines))
+    kinds = ["additive Gaussian noise", "Gaussian blur", "sparse sampling and reconstruction"]
+    assert read_scores(tmp_path / "tid2013.csv").frame["distortion"].tolist() == 2 * kinds
+    assert read_scores(tmp_path / "own.csv").frame["distortion"].tolist() == 2 * ["01", "08", "24"]

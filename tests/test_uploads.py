@@ -232,3 +232,18 @@ def test_safe_names_of_different_long_names_differ():
     assert safe_name("x" * 300 + "1.png") != safe_name("x" * 300 + "2.png")
     assert safe_name("x" * 300 + ".png").endswith(".png")
     assert safe_name("") == safe_name("...") == "file"
+
+
+def test_tables_are_kept_beside_pictures_where_they_are_asked_for(data):
+    table = b"image,mos\na.png,1\n"
+    archive = packed([("out/a.png", png(1)), ("out/notes.csv", table)])
+    upload = keep_uploads([("scores.csv", table), ("all.zip", archive)], also=(".csv", ".parquet"))
+    assert kept(upload) == ["out/a.png", "out/notes.csv", "scores.csv"]
+    assert (upload.folder / "scores.csv").read_bytes() == table
+    plain = keep_uploads([("scores.csv", table), ("all.zip", archive)])
+    assert kept(plain) == ["out/a.png"]
+    assert plain.refused[0][0] == "scores.csv"
+    together = keep_uploads([("t.parquet", b"PAR1"), ("a.png", png(1))], also=(".parquet",))
+    assert kept(together) == ["a.png", "t.parquet"]
+    with pytest.raises(DeconvError, match="alone"):
+        keep_uploads([("t.parquet", b"PAR1"), ("a.png", png(1))])
