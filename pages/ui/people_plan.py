@@ -34,7 +34,7 @@ _ROLES = {
     "content": "Content (what a picture shows)",
 }
 _USUAL = ("psnr", "ssim", "ms_ssim", "deconv", "deconv_control")
-_USUAL_WITHOUT_REFERENCE = ("recon_self_psnr", "recon_self_ssim")
+_USUAL_WITHOUT_REFERENCE = ("deconv_quality", "deconv_quality_control", "recon_self_ssim")
 _FIRST_SHEET = "the first that holds a table"
 _NO_SPLIT = "(no split)"
 _MOST_GROUPS = 60
