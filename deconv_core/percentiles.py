@@ -8,6 +8,8 @@ by two commands that `quantiles.json` names and that anybody can run again:
 
     python -m deconv_core compare --data samples --out FOLDER
     python -m deconv_core.percentiles FOLDER
+
+Where metrics are new or have changed, a comparison with `--metrics` of those alone, named after the first one, will do.
 """
 
 from __future__ import annotations
@@ -84,7 +86,7 @@ def against_reference(
     from deconv_core.relations import direction
 
     sign = direction(metric_key)
-    quantiles, levels = _steps(tuple(stored["quantiles"]))
+    quantiles, levels = _steps(tuple(sign * value for value in stored["quantiles"]))
     worth = np.asarray(values, np.float64) * sign
     found = np.interp(worth, quantiles, levels, left=0.0, right=100.0)
     return np.where(np.isnan(worth), np.nan, found)
@@ -96,7 +98,7 @@ def reference_set() -> dict[str, Any]:
 
 
 def make_quantiles(comparison: Comparison) -> dict[str, Any]:
-    """The quantiles of a finished comparison, as they stand in `quantiles.json`; metrics without a score are left out.
+    """The quantiles of a finished comparison, as in `quantiles.json`: of each metric with scores, from worst to best.
 
     Raises:
         DeconvError: The comparison is not finished.
@@ -116,7 +118,7 @@ def make_quantiles(comparison: Comparison) -> dict[str, Any]:
             metrics[key] = {
                 "version": recipe["version"],
                 "model_digest": recipe["model_digest"],
-                "quantiles": [float(f"{value:.{_DIGITS}g}") for value in worth[places]],
+                "quantiles": [float(f"{value:.{_DIGITS}g}") for value in worth[places] * direction(key)],
             }
     settings, summary = comparison.settings, comparison.summary
     return {
@@ -125,18 +127,39 @@ def make_quantiles(comparison: Comparison) -> dict[str, Any]:
         "distortions": list(settings.distortions),
         "severities": list(settings.severities),
         "seed": settings.seed,
-        "commands": [summary["command"], f"python -m deconv_core.percentiles {comparison.folder.name}"],
+        "commands": [summary["command"]],
         "versions": summary["versions"],
         "metrics": metrics,
     }
 
 
-def write_quantiles(folder: Path | str, path: Path | str = QUANTILES_FILE) -> Path:
-    """Write the quantiles of the comparison in a job folder; returns the file."""
+def write_quantiles(folders: Sequence[Path | str], path: Path | str = QUANTILES_FILE) -> Path:
+    """Write the quantiles of the comparisons in these job folders; returns the file.
+
+    Several are of use when only some metrics have changed: a later one's metrics take the place of an earlier one's.
+
+    Raises:
+        DeconvError: None is given, one is not finished, or they are not of the same pictures made worse alike.
+    """
     from deconv_core.comparison import read_result
 
-    content = make_quantiles(read_result(folder))
-    metrics = content.pop("metrics")
+    if not folders:
+        raise DeconvError("Quantiles need the job folder of a finished comparison; got none.")
+    found = [read_result(folder) for folder in folders]
+    contents = [make_quantiles(comparison) for comparison in found]
+    shown = {
+        (comparison.summary["fingerprint"], *(str(content[key]) for key in ("distortions", "severities", "seed")))
+        for comparison, content in zip(found, contents, strict=True)
+    }
+    if len(shown) > 1:
+        raise DeconvError("These comparisons differ in pictures, distortions, severities or seed; make them alike.")
+    content = contents[-1]
+    content["commands"] = [
+        *(part["commands"][0] for part in contents),
+        f"python -m deconv_core.percentiles {' '.join(comparison.folder.name for comparison in found)}",
+    ]
+    metrics = {key: value for part in contents for key, value in part["metrics"].items()}
+    del content["metrics"]
     # One line per metric: a change shows in a diff as what it is.
     lines = ",\n".join(f'  "{key}": {json.dumps(value)}' for key, value in metrics.items())
     head = json.dumps(content, indent=1)[:-2]
@@ -170,4 +193,4 @@ def _maker(key: str, recipe: Mapping[str, Any] | None) -> tuple[Any, Any]:
 
 
 if __name__ == "__main__":
-    print(write_quantiles(*sys.argv[1:3]))
+    print(write_quantiles(sys.argv[1:]))
