@@ -17,8 +17,8 @@ from deconv_core.metrics.remembered import remembered
 # Squared grey levels of [0, 1]: a residual as strong as noise of 20/255, which the network is trained to remove, is
 # taken for noise.
 _NOISE = (20 / 255) ** 2
-# Weight of the rebuilt view. With .75 and squares no ladder turned around on forty photographs. A geometric mean follows
-# people as well (rank correlation .929, here .927), but jumps where the rebuilt view loses sight of a damage.
+# Weight of the rebuilt view. With .75 and squares no ladder turned around on forty photographs. A geometric mean is as
+# close to people (rank correlation .929, here .927), but jumps where the rebuilt view loses sight of a damage.
 _REBUILT = 0.75
 
 
