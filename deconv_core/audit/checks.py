@@ -169,8 +169,8 @@ _ROWS = (
         "Near duplicate",
         "bits",
         "Differing bits of 64 between the perceptual hash (pHash) of the picture and that of the most alike earlier "
-        "one, if the colours on a 4 x 4 grid are alike as well. Flagged below the threshold; exact duplicates are left "
-        "to their own check.",
+        "one, if the colours on a 4 x 4 grid are alike as well but for brightness. Flagged below the threshold; exact "
+        "duplicates are left to their own check.",
         5,
         "below",
         0,

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 
 MAX_DISTANCE = 7  # bits; what four bands with one free bit each find for certain
-GRID_DISTANCE = 20.0  # mean absolute difference of the colour grids, of 255, up to which colours are alike
+GRID_DISTANCE = 20.0  # mean absolute difference of the colour grids, of 255 at equal brightness, of alike colours
 _BANDS, _BITS = 4, 16
 _PAIRS_AT_ONCE = 2_000_000
 
@@ -45,8 +45,12 @@ def nearest_earlier(hashes: np.ndarray, grids: np.ndarray) -> tuple[np.ndarray, 
 
 
 def _alike(grids: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    difference = np.abs(grids[first].astype(np.int16) - grids[second])
-    return difference.mean(axis=1) <= GRID_DISTANCE
+    one, other = grids[first].astype(np.float32), grids[second].astype(np.float32)
+    # A darker or lighter copy is still a copy: the lighter of the two is taken down to the other, by half at most.
+    means = one.mean(axis=1, keepdims=True) + 1, other.mean(axis=1, keepdims=True) + 1
+    one *= np.clip(means[1] / means[0], 0.5, 1)
+    other *= np.clip(means[0] / means[1], 0.5, 1)
+    return np.abs(one - other).mean(axis=1) <= GRID_DISTANCE
 
 
 def _pairs(hashes: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:

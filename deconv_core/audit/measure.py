@@ -298,8 +298,8 @@ def edge_width(grey: np.ndarray, half: np.ndarray | None = None, *, noise: float
     """Gaussian sigma, in pixels, of the sharpest strong edges; NaN where there is no edge.
 
     The slope of an edge of width s falls by sqrt((s^2 + b^2) / (s^2 + a^2)) between the scales a and b; s follows.
-    Edges are looked for at the coarser scale, where their slope has to stand out, so noise does not pass for sharpness;
-    soft backgrounds do not count as long as something in the picture is sharp.
+    Edges are looked for at the coarser scale, where their slope has to stand out, so noise does not pass for sharpness.
+    The sharpest quarter of them decides, so a soft background does not count as long as the subject is sharp.
 
     Args:
         grey: uint8, shape (H, W).
