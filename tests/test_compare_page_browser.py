@@ -78,7 +78,7 @@ def test_a_small_comparison_is_run_lassoed_and_a_disagreement_opened(dashboard, 
     address = page.url
 
     page.get_by_role("radio", name="Disagreements").click()
-    page.get_by_role("button", name="Open", exact=True).first.click()
+    page.get_by_role("button", name="Open in the viewer").first.click(timeout=_WAIT)
     expect(page.get_by_text("Choose what the two sides of the viewer show")).to_be_visible(timeout=_WAIT)
     first, second = (page.get_by_role("combobox", name=f"Picture {side}").input_value() for side in "AB")
     assert first != second

@@ -455,8 +455,9 @@ def pace(keys: Sequence[str], kinds: Sequence[str], card: Mapping[str, Any] | No
     from deconv_core.metrics import METRICS
     from deconv_core.scoring import DECONV_MODEL
 
-    rebuilding = tuple(key for key in keys if METRICS[key].needs_model and key != "deconv")
-    groups = [rebuilding, *((key,) for key in keys if key not in rebuilding)]
+    known = [key for key in keys if key in METRICS]  # calibrated ones are quick beside what they are made of
+    rebuilding = tuple(key for key in known if METRICS[key].needs_model and key != "deconv")
+    groups = [rebuilding, *((key,) for key in known if key not in rebuilding)]
     own = next((found for found in cards() if found["name"] == DECONV_MODEL and not found["reason"]), None)
     total = _pace((), tuple(kinds), "", None, None)
     for group in filter(None, groups):

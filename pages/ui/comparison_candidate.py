@@ -9,7 +9,6 @@ import pandas as pd
 import streamlit as st
 
 from deconv_core.inspection import Patch, map_scale
-from deconv_core.metrics import METRICS
 from pages.ui import cached
 from pages.ui.cached import Pair
 from pages.ui.comparison_data import Result, label, value_words
@@ -42,7 +41,7 @@ def show_candidate(name: str, result: Result, row: int) -> None:
         _show_scores(result, row)
     if patches:
         _show_patches(name, key, patches)
-    if pair.card is None and any(METRICS[key].needs_model for key in result.keys if key in METRICS and key != "deconv"):
+    if pair.card is None and any(key.startswith("recon_") for key in result.keys):
         st.caption("The model of this run is no longer here, so what it made of the pictures cannot be shown.")
 
 

@@ -52,7 +52,8 @@ def show_curves(name: str, result: Result) -> None:
         st.caption("Choose at least one metric.")
     else:
         st.plotly_chart(
-            spread_curves(rows), config=plot_config(f"severity_{kind}"), key=f"{name}_severity_plot",
+            spread_curves(rows, metrics=result.rows),
+            config=plot_config(f"severity_{kind}"), key=f"{name}_severity_plot",
             alt=f"Scores against the severity of {kind_words(kind)}: median and quartiles over the pictures",
         )  # fmt: skip
         st.caption(

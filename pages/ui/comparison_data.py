@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deconv_core.distortions import DISTORTIONS
+from deconv_core.errors import DeconvError
 from deconv_core.inspection import score_words
-from deconv_core.metrics import METRICS
+from deconv_core.metrics import Metric, metric
 from pages.ui import cached
 
 if TYPE_CHECKING:
@@ -49,6 +50,11 @@ class Result:
         """The metrics that gave a number at least once."""
         return [key for key in self.found.metrics if np.isfinite(self.scored[key].to_numpy(float)).any()]
 
+    @cached_property
+    def rows(self) -> dict[str, Metric]:
+        """Key -> row of the metrics that are still here, for axes and directions."""
+        return {key: row for key in self.keys if (row := row_of(key))}
+
     @property
     def usual(self) -> tuple[str, str]:
         """Two metrics to begin with; needs two."""
@@ -76,7 +82,7 @@ class Result:
         digests = {
             recipe.get("model_digest")
             for key, recipe in self.found.recipes.items()
-            if isinstance(recipe, Mapping) and (key == "deconv") == (model_key == "deconv")
+            if isinstance(recipe, Mapping) and (key == "deconv" if model_key == "deconv" else key.startswith("recon_"))
         } - {None, ""}
         return next((card for card in cached.cards() if not card["reason"] and card["digest"] in digests), None)
 
@@ -89,15 +95,25 @@ def read(folder: Path) -> Result | None:
     return result if result.keys else None
 
 
+def row_of(key: str) -> Metric | None:
+    """The row of a metric, of the table or calibrated here; None for one that is no longer here."""
+    try:
+        return metric(key)
+    except DeconvError:
+        return None
+
+
 def label(key: str) -> str:
-    """Name of a metric on screen; one that is not in the table keeps its key."""
-    return METRICS[key].label if key in METRICS else key.replace("_", " ")
+    """Name of a metric on screen; one that is no longer here keeps its key."""
+    row = row_of(key)
+    return row.label if row else key.replace("_", " ")
 
 
 def value_words(key: str, value: float) -> str:
     """A score with its unit."""
-    if key in METRICS:
-        return score_words(METRICS[key], float(value))
+    row = row_of(key)
+    if row:
+        return score_words(row, float(value))
     return "no number" if math.isnan(value) else f"{value:.4g}"
 
 

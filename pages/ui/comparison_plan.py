@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from deconv_core import jobs
+from deconv_core.calibrated_metrics import saved_names
 from deconv_core.comparison import WORKING_PIXELS
 from deconv_core.distortions import DISTORTIONS
 from deconv_core.metrics import METRICS
 from deconv_core.presets import time_words
 from deconv_core.scoring import DEFAULT_MODEL
 from pages.ui import cached
+from pages.ui.comparison_data import label, row_of
 from pages.ui.inputs import choose_model, plain
 from pages.ui.job_panel import start_job
 from pages.ui.training_data import Source, choose_source, look_at
@@ -81,9 +83,10 @@ def plan(name: str) -> None:
 
 def _choose(name: str, source: Source, found: Survey) -> tuple[Plan, str]:
     """The plan, and one sentence on what it still lacks."""
+    calibrated = [own for own in saved_names() if row_of(own) and row_of(own).needs_reference]
     metrics = st.multiselect(
-        "Metrics", list(METRICS), default=list(USUAL_METRICS), key=f"{name}_metrics", persist_state="session",
-        format_func=lambda key: METRICS[key].label,
+        "Metrics", [*METRICS, *calibrated], default=list(USUAL_METRICS), key=f"{name}_metrics", persist_state="session",
+        format_func=label,
         help="Scores that rebuild the picture stand beside familiar ones. What is not computed now cannot be looked at "
         "later.",
     )  # fmt: skip
@@ -105,16 +108,16 @@ def _choose(name: str, source: Source, found: Survey) -> tuple[Plan, str]:
             "Seed", 0, 10**6, 0, key=f"{name}_seed", persist_state="session", width=120,
             help="Fixes the noise, the lost blocks and which pictures are drawn.",
         )  # fmt: skip
-        if any(METRICS[key].needs_model and key != "deconv" for key in metrics):
+        if any(key.startswith("recon_") for key in metrics):
             with st.container(width=330):
                 card = choose_model(name, cached.cards(), DEFAULT_MODEL)
         given = st.text_input(
             "Name", value=f"{source.note}"[:60], max_chars=60, key=f"{name}_{source.place}_name",
             persist_state="session", width=260,
         )  # fmt: skip
-    label = " ".join(given.split()).lstrip("-") or "Comparison"
+    called = " ".join(given.split()).lstrip("-") or "Comparison"
     images = min(int(num_images), found.count)
-    chosen = Plan(source, label, images, metrics, kinds, sorted(severities), int(seed), card)
+    chosen = Plan(source, called, images, metrics, kinds, sorted(severities), int(seed), card)
     lacking = [
         words
         for words, missing in (

@@ -180,7 +180,7 @@ def _show_line(name: str, result: Result, row, place: int, first: str, second: s
         with st.container(width="stretch"):
             st.markdown(_verdicts(row, first, second))
             st.caption(_reason(result, row))
-            st.button("Open", key=f"{name}_open_{place}", on_click=_open, args=(name, place + 1))
+            st.button("Open in the viewer", key=f"{name}_open_{place}", on_click=_open, args=(name, place + 1))
 
 
 def _reason(result: Result, row) -> str:

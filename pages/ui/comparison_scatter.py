@@ -27,7 +27,7 @@ def show_scatter(name: str, result: Result) -> None:
         # Points that were chosen in another plot are marked in this one; those chosen here the browser marks itself.
         elsewhere = rows if state.get(f"{name}_rows_from") != key else ()
         st.plotly_chart(
-            linked_scatter(result.found.frame, x, y, labels=KIND_LABELS, chosen=elsewhere),
+            linked_scatter(result.found.frame, x, y, labels=KIND_LABELS, chosen=elsewhere, metrics=result.rows),
             config={**plot_config(f"{y}_against_{x}"), "modeBarButtonsToRemove": ["select2d"]},
             key=key,
             on_select=lambda: _take_selection(name, result, key),
