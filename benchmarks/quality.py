@@ -36,6 +36,8 @@ HELD_OUT = 4
 # learns to tell subsets apart is no better within one, so the subsets' means are drawn together to this share of their
 # distance before the fit. Chosen, with width and ridge, within the four folds.
 SUBSET_SHARE = 0.5
+# Plain colours that take part in the calibration as the worst pictures.
+NUM_BLANKS = 200
 # More than there are: every photograph of the four folds takes part in every answer.
 MOST_LANDMARKS = 5000
 # Similarity of 16 x 16 thumbnails, chosen by looking at pairs on either side of it. Outlines agree less than whole
@@ -186,17 +188,21 @@ def calibrate(folds_csv: Path, features_npz: Path, width: float, ridge: float, r
     """Fit the score and its control on four folds, measure both on the fifth, and write them with their cards."""
     from deconv_core.calibrated_metrics import save_calibration
     from deconv_core.calibration import fit, spans
-    from deconv_core.models.saving import read_card
-    from deconv_core.residual_statistics import VERSION, statistics_names
+    from deconv_core.metrics.deconv_quality_control import GaussianBlur
+    from deconv_core.models.saving import load_model, read_card
+    from deconv_core.residual_statistics import VERSION, statistics_names, statistics_of
 
     frame, arrays = _read(folds_csv, features_npz)
     inside = (frame["fold"] != HELD_OUT).to_numpy()
     scores, held_out = frame["mos"].to_numpy(), frame[~inside]
     fitted, predicted = {}, {}
-    for way in ("network", "control"):
+    for way, rebuilder in (("network", load_model("quality_restore")), ("control", GaussianBlur())):
+        blank = statistics_of(blank_pictures(), rebuilder)
+        targets = drawn_together(frame[inside])
         made = fit(
-            arrays[way][inside],
-            drawn_together(frame[inside]),
+            np.concatenate([arrays[way][inside], blank]),
+            np.concatenate([targets, np.full(len(blank), targets.min())]),
+            standard=arrays[way][inside],
             names=statistics_names(),
             width=width,
             ridge=ridge,
@@ -240,6 +246,7 @@ def calibrate(folds_csv: Path, features_npz: Path, width: float, ridge: float, r
             "data_set": "BIQ2021",
             "what": "four fifths of 5,421 photographs of its training split (Ahmed and Asif, 2022), 30 observers each",
         },
+        "blank_pictures": f"{NUM_BLANKS} plain colours take part as the worst pictures; nobody was asked about them",
         "calibrated_at": f"{datetime.now(UTC):%Y-%m-%d}",
         "command": "python benchmarks/quality.py calibrate folds.csv features.npz",
         "held_out": {
@@ -284,8 +291,7 @@ def speed(count: int) -> None:
     from deconv_core.metrics import METRICS
     from deconv_core.samples import photographs
 
-    pictures = photographs(min(count, 20), 512)
-    pictures = np.concatenate([pictures] * -(-count // len(pictures)))[:count]
+    pictures = np.tile(photographs(20, 256), (-(-count // 20), 2, 2, 1))[:count]
     click.echo(machine())
     for key in ("deconv_quality", "deconv_quality_control", "detail"):
         METRICS[key].function(None, pictures[:4])
@@ -354,6 +360,14 @@ def with_intervals(frame: pd.DataFrame, predicted: dict[str, np.ndarray], resamp
 
 def _interval(values: list[float]) -> list[float]:
     return np.nanquantile(values, [0.025, 0.975]).tolist() if np.isfinite(values).any() else [np.nan, np.nan]
+
+
+def blank_pictures() -> np.ndarray:
+    """Plain colours, black and white among them: nobody is asked to rate them, and no photograph is like them."""
+    rng = np.random.default_rng(0)
+    colours = rng.integers(0, 256, (NUM_BLANKS, 3))
+    colours[: NUM_BLANKS // 4] = np.linspace(0, 255, NUM_BLANKS // 4).round()[:, None]  # greys
+    return np.broadcast_to((colours / 255).astype(np.float32)[:, None, None], (NUM_BLANKS, 128, 128, 3)).copy()
 
 
 def drawn_together(frame: pd.DataFrame, share: float = SUBSET_SHARE) -> np.ndarray:

@@ -47,9 +47,8 @@ def save_calibration(calibration: Calibration, folder: Path, name: str) -> dict[
     """Write `NAME.npz` and its card `NAME.json`, and return the card; both appear complete or not at all.
 
     Raises:
-        DeconvError: The name cannot be used, or the folder cannot be written.
+        DeconvError: The folder cannot be written.
     """
-    check_name(name)
     buffer = io.BytesIO()
     arrays = {name: getattr(calibration, name) for name in _ARRAYS}
     arrays["landmarks"] = calibration.landmarks.astype(np.float16)  # which is what they were rounded to

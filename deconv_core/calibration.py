@@ -240,6 +240,7 @@ def fit(
     ridge: float,
     seed: int = 0,
     most_landmarks: int = _MOST_LANDMARKS,
+    standard: np.ndarray | None = None,
 ) -> Calibration:
     """Kernel ridge regression with settings that are already chosen; its spans are empty and its card is bare.
 
@@ -251,8 +252,10 @@ def fit(
         ridge: What is added to the kernel's diagonal; more is smoother.
         seed: Decides which rows become landmarks where there are too many.
         most_landmarks: Rows that answers are made of; more cost time and space.
+        standard: Rows that z-scores are relative to, where they are not all of `features`.
     """
-    mean, scale = features.mean(axis=0), features.std(axis=0)
+    standard = features if standard is None else standard
+    mean, scale = standard.mean(axis=0), standard.std(axis=0)
     scale = np.where(scale > 1e-9 * np.maximum(np.abs(mean), 1e-9), scale, 1.0)
     u = np.clip((features - mean) / scale, -_CLIP, _CLIP)
     # Kept in half precision: weights are fitted to the rounded landmarks, so that nothing is lost by it.

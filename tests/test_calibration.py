@@ -275,6 +275,28 @@ def test_a_table_becomes_a_metric_of_its_own(home):
     assert contamination("my_score", "", card=row.card, scores_digest=row.card["calibrated_on"]["digest"])
 
 
+def test_what_a_model_cannot_rebuild_becomes_a_metric(home):
+    _table(home)
+    arguments = ["agree", str(home / "pairs.csv"), "--metrics", "psnr", "--resamples", "50", "--model", "photo_small"]
+    arguments += ["--calibrate", "by_eye", "--calibrate-on", "residuals", "--out", str(home / "run")]
+    result = CliRunner().invoke(main, arguments, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    card = json.loads((home / "run" / "results" / "calibration.json").read_text())
+    assert card["cross_validated"]["srcc"] > 0.7
+    assert card["model"] == "photo_small"
+    row = metric("by_eye")
+    assert not row.needs_reference
+    assert row.own_model == "photo_small"
+    sharp = photographs(3, 96)
+    blurred = np.stack([distort(picture, "gaussian_blur", 4) for picture in sharp])
+    assert (row.function(None, sharp) > row.function(None, blurred)).all()
+    # Another model of that name is another ruler.
+    path = home / "home" / "metrics" / "by_eye.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"model_digest": "0" * 64}))
+    with pytest.raises(DeconvError, match="another version of the model 'photo_small'"):
+        metric("by_eye").function(None, sharp)
+
+
 @pytest.mark.parametrize("name", ["psnr", "My score", "../up", "", "x" * 50])
 def test_a_name_that_cannot_be_a_metric_is_refused(home, name):
     with pytest.raises(DeconvError, match="--calibrate got"):

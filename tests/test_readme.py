@@ -57,9 +57,9 @@ def metrics_table() -> str:
                 row.label + ("" if row.needs_reference else " (no reference)"),
                 f"{low} to {high} {row.unit}".strip(),
                 "higher" if row.higher_is_better else "lower",
-                number(row.identity),
+                number(row.identity) if row.needs_reference else "-",
                 row.good,
-                f"`{row.control}`" if row.control else "needs no network",
+                f"`{row.control}`" if row.control else "none" if row.own_model else "needs no network",
             ]
         )
     return table(*rows)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from deconv_core.figures import map_legend
-from deconv_core.inspection import map_scale
+from deconv_core.inspection import broken_laws, map_scale
 from deconv_core.metrics import METRICS
 from deconv_core.quality_reasons import in_words
 from deconv_core.residual_statistics import SMALLEST_SIDE
@@ -44,7 +44,8 @@ def show_quality(name: str, pair: Pair) -> None:
     viewer([shots[2], shots[3], shots[0], shots[1]], key=f"{name}_quality_viewer", height=420)
     with st.expander("How far to trust it"):
         st.markdown(plain_card(cached.quality_card()))
-    st.caption(plain(f"{METRICS['deconv_quality'].warning} Detail: {METRICS['detail'].warning}"))
+    mind = broken_laws(cached.quality_card(), ["deconv_quality"]), METRICS["deconv_quality"].warning
+    st.caption(plain(" ".join(filter(None, mind))))
 
 
 def _numbers(label: str, found: cached.Quality) -> None:
@@ -89,8 +90,8 @@ def plain_card(card: dict) -> str:
         f"measured on {held_out['count']:,} others of {held_out['scenes']:,} scenes, none of which it had seen. "
         "SRCC with 95 % intervals:",
         "",
-        "| | network | control, no network | difference |",
-        "|---|---|---|---|",
+        "| | network | control |",
+        "|---|---|---|",
     ]
     names = {
         "within": "**mean within the three subsets** (the figure that counts)",
@@ -100,11 +101,14 @@ def plain_card(card: dict) -> str:
         "pooled": "all together",
     }
     for key, words in names.items():
-        lines.append(f"| {words} | {told(network[key])} | {told(control[key])} | {told(apart[key])} |")
+        lines.append(f"| {words} | {told(network[key])} | {told(control[key])} |")
+    chance = "no more than chance" if apart["within"][1] <= 0 else "more than chance"
+    value, low, high = apart["within"]
     lines += [
         "",
-        f"Knowing only which subset a photograph comes from already gives {held_out['subset alone']['pooled'][0]:.3f} "
-        f"for all together. {plain(card['near_duplicates'])} The interval beside a score covered "
-        f"{held_out['interval_covers']:.0%} of these photographs. {plain(card['use'])}",
+        f"The control is the same without the network, which adds {value:+.3f} [{low:+.3f}, {high:+.3f}] within the "
+        f"subsets: {chance}. Knowing only which subset a photograph comes from already gives "
+        f"{held_out['subset alone']['pooled'][0]:.3f} for all together. {plain(card['near_duplicates'])} The interval "
+        f"beside a score covered {held_out['interval_covers']:.0%} of these photographs. {plain(card['use'])}",
     ]
     return "\n".join(lines)
