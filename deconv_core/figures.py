@@ -403,7 +403,7 @@ def threshold_histogram(
 
     Args:
         edges: Limits of the bins, shape (K + 1,), rising.
-        counts: Images in each bin, shape (K,).
+        counts: Pictures in each bin, shape (K,).
         threshold: Where the line stands.
         flags_when: `above` or `below`: the side that is flagged.
         title: Name of the value, with its unit.
@@ -435,12 +435,12 @@ def threshold_histogram(
                 name=name,
                 marker={"color": colour, "line": {"width": 0}},
                 customdata=np.stack([edges[:-1], edges[1:]], 1)[shown],
-                hovertemplate="%{customdata[0]:.4g} to %{customdata[1]:.4g}: %{y:,} images<extra></extra>",
+                hovertemplate="%{customdata[0]:.4g} to %{customdata[1]:.4g}: %{y:,} pictures<extra></extra>",
             )
         )
     figure.add_vline(x=threshold, line={"color": _NEUTRAL, "width": 2, "dash": "dash"})
     figure.update_xaxes(title=title, range=[float(edges[0]), float(edges[-1])])
-    figure.update_yaxes(title="images", rangemode="tozero")
+    figure.update_yaxes(title="pictures", rangemode="tozero")
     figure.update_layout(bargap=0, barmode="overlay")
     return _finish(figure, height=280)
 
@@ -473,7 +473,7 @@ def overlaid_histograms(histograms: Mapping[str, tuple[np.ndarray, np.ndarray]],
             )
         )
     figure.update_xaxes(title=title)
-    figure.update_yaxes(title="share of images (%)", rangemode="tozero")
+    figure.update_yaxes(title="share of pictures (%)", rangemode="tozero")
     return _finish(figure, height=320)
 
 

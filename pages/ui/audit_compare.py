@@ -93,7 +93,7 @@ def _show_columns(name: str, first: Audit, audit: Audit, columns) -> None:
     unit = f" ({row['unit']})" if row["unit"] else ""
     direction = ""
     if chosen in CHECKS:
-        direction = ", higher is worse" if CHECKS[chosen].flags_when == "above" else ", lower is worse"
+        direction = "<br>higher is worse" if CHECKS[chosen].flags_when == "above" else "<br>lower is worse"
     st.plotly_chart(
         overlaid_histograms(pairs, title=f"{row['label']}{unit}{direction}"),
         config=plot_config(f"drift_{chosen}"),

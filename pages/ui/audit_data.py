@@ -132,11 +132,11 @@ def short(text: Any, length: int = NAME_LENGTH) -> str:
 
 
 def share_words(count: int, total: int) -> str:
-    """`12 (0.6 %)`."""
-    if not total:
-        return f"{count:,}"
+    """`12 (0.6 %)`, and `0` for none."""
+    if not count:
+        return "0"
     share = 100 * count / total
-    digits = 0 if share >= 10 or not count else 1 if share >= 0.1 else 2
+    digits = 0 if share >= 10 else 1 if share >= 0.1 else 2
     return f"{count:,} ({share:.{digits}f} %)"
 
 

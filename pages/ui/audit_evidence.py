@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import streamlit as st
@@ -79,14 +78,14 @@ def _pictures(audit: Audit, row: dict[str, Any]) -> list[tuple[str, str, str, st
 def _rebuilt(audit: Audit, row: dict[str, Any]) -> list[Shot]:
     wanted = audit.settings["model"]
     card = next((card for card in cached.cards() if card["name"] == wanted and not card["reason"]), None)
-    if card is None or row["status"] != "ok" or math.isnan(row.get("reconstruction") or math.nan):
+    if card is None or row["status"] != "ok":
         return []
     max_side = int(audit.settings.get("max_side", 0))
     try:
         seen, made, coloured = cached.audit_rebuilt(
             str(audit.folder), row["image"], row["digest"], max_side, card["digest"], audit.table, card
         )
-    except DeconvError:  # said already: the image itself cannot be read
+    except DeconvError:  # too small for the model, or gone, which is said already
         return []
     shots = [
         Shot("seen", "As the model was shown it", seen, "Reduced, as in the audit."),

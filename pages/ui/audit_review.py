@@ -68,7 +68,7 @@ def _choose_queue(name: str, audit: Audit) -> str:
     counts = audit.table.counts(audit.thresholds)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         chosen = st.selectbox(
-            "Go through", options, key=f"{name}_queue", persist_state="session",
+            "Go through", options, key=f"{name}_queue", persist_state="session", width=340,
             format_func=lambda key: "Surprise me: passes drawn by chance" if key == SURPRISE
             else f"{issue_words(key)}{f' ({counts[key]:,})' if key in counts else ''}, riskiest first",
         )  # fmt: skip

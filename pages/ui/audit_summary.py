@@ -58,7 +58,7 @@ def _show_issue(name: str, audit: Audit, key: str, count: int) -> None:
             st.button("Show all", key=f"{name}_all_{key}", type="tertiary", on_click=_open_issue, args=(name, key))
         worst = audit.table.worst(key, EXAMPLES, audit.thresholds.get(key))
         thumbnails(
-            tiles(audit, worst, key, note=False), key=f"{name}_worst_{key}", side=96,
+            tiles(audit, worst, key, note=False), key=f"{name}_worst_{key}", columns=EXAMPLES,
             on_press=partial(open_image, name), label=f"Worst examples: {row.label}",
         )  # fmt: skip
         limit = "" if row.flags_when == "set" else f" Flagged {threshold_words(key, audit.threshold(key))}."

@@ -33,7 +33,7 @@ def show_thresholds(name: str, audit: Audit) -> None:
         state[f"{name}_check"] = checks[0]
     with st.container(horizontal=True, vertical_alignment="bottom"):
         key = st.selectbox(
-            "Check", checks, key=f"{name}_check", persist_state="session",
+            "Check", checks, key=f"{name}_check", persist_state="session", width=340,
             format_func=lambda key: f"{CHECKS[key].label}{' (changed)' if key in saved else ''}",
         )  # fmt: skip
         way = st.segmented_control(
@@ -113,7 +113,7 @@ def _show_histogram(name: str, audit: Audit, key: str, threshold: float) -> None
     low, high, _ = _span(audit, key)
     counts, edges = audit.table.histogram(key, BINS, low, high)
     worse = "higher is worse" if row.flags_when == "above" else "lower is worse"
-    title = f"{row.label}{f' ({row.unit})' if row.unit else ''}, {worse}"
+    title = f"{row.label}{f' ({row.unit})' if row.unit else ''}<br>{worse}"  # in two lines it fits a phone
     st.plotly_chart(
         threshold_histogram(edges, counts, threshold=threshold, flags_when=row.flags_when, title=title),
         config=plot_config(f"threshold_{key}"),

@@ -55,6 +55,7 @@ export default function show({ data, parentElement, setTriggerValue }) {
   const drawn = grids.get(parentElement) ?? {};
   grids.set(parentElement, drawn);
   grid.style.setProperty("--side", `${data.side}px`);
+  grid.style.gridTemplateColumns = data.columns ? `repeat(${data.columns}, minmax(0, 1fr))` : "";
   grid.setAttribute("aria-label", data.label);
   const tiles = JSON.stringify(data.tiles);
   if (drawn.tiles === tiles) {

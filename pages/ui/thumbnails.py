@@ -52,6 +52,7 @@ def thumbnails(
     label: str = "Pictures",
     chosen: str | None = None,
     side: int = 128,
+    columns: int | None = None,
 ) -> None:
     """Show tiles in rows that fill the width.
 
@@ -61,7 +62,8 @@ def thumbnails(
         on_press: Gets the key of a pressed tile before the page runs again.
         label: What the pictures are, for those who do not see them.
         chosen: Key of the tile that is marked as chosen.
-        side: Least width of a tile in CSS pixels.
+        side: Least width of a tile in CSS pixels; as many as fit stand in a row.
+        columns: So many in a row instead, as wide as they become.
     """
 
     def pressed() -> None:
@@ -88,6 +90,7 @@ def thumbnails(
             "chosen": chosen,
             "label": label,
             "side": side,
+            "columns": columns or 0,
         },
         on_pressed_change=pressed,
     )
