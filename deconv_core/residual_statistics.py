@@ -111,10 +111,12 @@ def _on_threads(function: Callable, first: np.ndarray, second: np.ndarray) -> np
             f"Residual statistics need pictures (N, H, W, C) of at least {SMALLEST_SIDE} pixels each way; got "
             f"{first.shape}. Enlarge them, or leave them out."
         )
-    if len(first) == 1:
-        return np.stack([function(first[0], second[0])])
-    with ThreadPoolExecutor(min(len(first), 2 * (os.cpu_count() or 1))) as pool:
-        return np.stack(list(pool.map(function, first, second)))
+    # The first one alone: TensorFlow traces a network at its first call, and would in every thread at once.
+    answers = [function(first[0], second[0])]
+    if len(first) > 1:
+        with ThreadPoolExecutor(min(len(first) - 1, 2 * (os.cpu_count() or 1))) as pool:
+            answers += pool.map(function, first[1:], second[1:])
+    return np.stack(answers)
 
 
 def _described(picture: np.ndarray, rebuilt: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The exact commands that made the bundled models, and the measures on their cards.
 #
-#   bash recipes.sh PHOTOGRAPHS MNIST TEST_PICTURES OUT
+#   bash recipes.sh PHOTOGRAPHS MNIST TEST_PICTURES OUT [SCORES]
 #
 # PHOTOGRAPHS: a folder with the ss03 photographs of BIQ2021 (2,100 from Unsplash); MNIST: mnist.npz with x_train and
 # x_test; TEST_PICTURES: a folder with the 24 Kodak crops. Each run ends in OUT/NAME; about ten minutes each on two cores.
@@ -24,6 +24,18 @@ train photo_restore_first "${photo[@]}" --argument code_channels=48 \
 train photo_restore "${photo[@]}" --label 'Photographs, trained to restore' --argument code_channels=48 \
     --start-from "$out/photo_restore_first/results/photo_restore_first.keras" --learning-rate 1e-3 --epochs 12 \
     --loss mse --objective restore --degradations white_noise:2-4.5,jpeg:2-5
+
+# For deconv_quality: trained on four fifths of the photographs alone, so that the last fifth measures it honestly. SCORES
+# is BIQ2021's table (image, subset, mos), its photographs lie in PHOTOGRAPHS.
+if [ -n "${5:-}" ]; then
+    here=$(cd "$(dirname "$0")/../../.." && pwd)
+    python "$here/benchmarks/quality.py" split "$5" "$photographs" --out "$out/folds.csv" --list "$out/train.csv"
+    train quality_restore --data "$out/train.csv" --label 'Photographs, for the score without a reference' \
+        --architecture photo --argument rectified=1 --argument code_channels=48 --objective restore \
+        --degradations white_noise:0.5-4,jpeg:0.5-5,gaussian_blur:0-3 --precision bfloat16 --steps-per-epoch 200 \
+        --epochs 36 --note '1,680 photographs from Unsplash (the ss03 part of BIQ2021, four fifths of it)'
+    # Its calibration: python benchmarks/quality.py features, calibrate and laws.
+fi
 
 measure() { python -m deconv_core models measure "$out/$1/results/$1.keras" --data "$2" --data-name "$3"; }
 for name in grey_denoise photo_large photo_small photo_restore; do
