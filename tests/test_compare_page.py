@@ -172,7 +172,7 @@ def test_the_scatter_marks_row_numbers_and_names_its_axes(run):
 
 def test_correlations_over_everything_and_by_distortion(run):
     app = opened(job=run.name, view="correlations", metric="gmsd")
-    assert "agree most" in texts(app)
+    assert "orders these pictures most like" in texts(app)
     assert len(app.dataframe[0].value) == 3
     app.segmented_control(key=f"{NAME}_by").set_value("distortion").run()
     assert app.dataframe[0].value["Distortion"].tolist().count("JPEG") == 1

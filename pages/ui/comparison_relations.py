@@ -56,7 +56,11 @@ def show_correlations(name: str, result: Result) -> None:
     if by == "all":
         table = cached.run_correlations(result.token, tuple(result.keys), False, result.found)
         mine, names = _against(table, metric)
-        _say_extremes(table, coefficient)
+        findings = result.found.summary.get("findings")
+        if findings:
+            st.markdown(f"**In words:** {plain(findings)}")
+        else:
+            _say_extremes(table, coefficient)
         st.markdown(f"**{plain(label(metric))} against the others**")
     else:
         if state.get(f"{name}_other") not in others:

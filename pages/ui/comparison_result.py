@@ -110,9 +110,6 @@ def _show_facts(result: Result) -> None:
     }
     words += [f"{counts[status]:,} {text}" for status, text in left_out.items() if status in counts]
     st.caption(plain(f"{'. '.join(words)}."))
-    found = result.found.summary.get("findings")
-    if found:
-        st.markdown(f"**In words:** {plain(found)}")
 
 
 def _take_view(name: str, folder: Path, result: Result) -> None:
