@@ -244,8 +244,8 @@ def test_every_requirement_is_pinned_and_installed_as_pinned():
 
 def test_everything_imported_is_required():
     package = {"PIL": "pillow", "skimage": "scikit-image", "cv2": "opencv-python-headless"}
-    # Come with what is required and are pinned by it: NumPy with TensorFlow, h5py with Keras.
-    brought = {"numpy", "h5py"}
+    # Come with what is required and are pinned by it: NumPy with TensorFlow, h5py with Keras, distributed with Dask.
+    brought = {"numpy", "h5py", "distributed"}
     wanted = {
         name
         for path in [*CORE, *SCREENS]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from pathlib import PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from deconv_core.audit.measure import reduced
 from deconv_core.errors import DeconvError, ImageError
 from deconv_core.images import read_image, to_channels
 from deconv_core.sources import Item
+
+if TYPE_CHECKING:
+    from deconv_core.models.inference import Reconstructor
 
 _LOADING = threading.Lock()
 
@@ -28,7 +31,7 @@ def working_picture(pixels: np.ndarray, max_side: int) -> np.ndarray:
     return reduced(pixels, max_side).reshape(*reduced(pixels[..., 0], max_side).shape, -1)
 
 
-def load(name: str):
+def load(name: str) -> Reconstructor:
     """The model by name or path, loaded once per process; TensorFlow keeps to the threads of a Dask worker."""
     from deconv_core.models.saving import load_model
 
