@@ -318,8 +318,8 @@ def test_what_is_left_open_is_written_out():
 
 @pytest.mark.slow
 def test_killed_and_resumed_it_ends_with_the_table_of_an_unbroken_run(tmp_path):
-    """From the shell: killed after the first part, resumed by `jobs`' own words, and compared with a run in one go."""
-    plan = ["--data", "samples", "--include", "c*", "--metrics", "psnr,ssim,fsim", "--seed", "5"]
+    """From the shell: killed after its first part, resumed, and held against a run in one go."""
+    plan = ["--data", "samples", "--include", "c*", "--severities", "1,3", "--metrics", "psnr,ssim,fsim", "--seed", "5"]
 
     def begin(folder, *more):
         command = [sys.executable, "-m", "deconv_core", "compare", *plan, "--out", str(folder), *more]
@@ -327,18 +327,20 @@ def test_killed_and_resumed_it_ends_with_the_table_of_an_unbroken_run(tmp_path):
 
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     process = begin(broken)
-    end = time.monotonic() + 120
-    while not list((broken / "results" / "parts").glob("*.parquet")):
-        assert process.poll() is None and time.monotonic() < end, process.stderr.read()
-        time.sleep(0.05)
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
-    done = len(read_result(broken).frame)
-    assert 0 < done < 3 * 16 * 5
+    try:
+        end = time.monotonic() + 200
+        while not list((broken / "results" / "parts").glob("*.parquet")):
+            assert process.poll() is None
+            assert time.monotonic() < end, "no part was written"
+            time.sleep(0.02)
+    finally:
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate()
+    assert 0 < len(read_result(broken).frame) < 3 * 16 * 2
     assert jobs.read(broken).state == "lost"
     for process in (begin(broken, "--resume"), begin(whole)):
-        said, problem = process.communicate(timeout=300)
+        said, problem = process.communicate(timeout=400)
         assert process.returncode == 0, problem
-        assert "240 rows from 3 pictures" in said
+        assert "96 rows from 3 pictures" in said
         assert "images/s, peak memory" in said
     pd.testing.assert_frame_equal(read_result(broken).frame, read_result(whole).frame)
