@@ -140,10 +140,11 @@ def _choose_model(name: str) -> str:
 def _choose_quality(name: str) -> str:
     names = cached.quality_metrics()
     return st.selectbox(
-        "Predicted quality", [NONE, *names], key=f"{name}_quality", persist_state="session", disabled=not names,
-        format_func=lambda metric: names[metric] if metric else ("None" if names else "None calibrated yet"),
-        help="A metric calibrated on human scores, which predicts what people would say. Make one on the page Compare "
-        "metrics, or with python -m deconv_core agree ... --calibrate NAME.",
+        "Predicted quality", [NONE, *names], key=f"{name}_quality", persist_state="session",
+        format_func=lambda metric: names[metric] if metric else "None",
+        help="What people would say of each picture, from 0 (bad) to 100 (excellent), predicted by the bundled score "
+        "without a reference, or by a metric of your own that was calibrated on human scores (page Compare metrics). "
+        "It takes longer than the other checks.",
     )  # fmt: skip
 
 

@@ -628,12 +628,15 @@ def audit_count(source: str, _roots: Sequence[Path] | None) -> tuple[int, bool]:
 
 
 def quality_metrics() -> dict[str, str]:
-    """Key -> label of the calibrated metrics here that need no reference; not cached, for one may be added any time."""
+    """Key -> label of what predicts quality without a reference: the bundled metric, and those calibrated here.
+
+    Not cached, for one may be added any time.
+    """
     from deconv_core.calibrated_metrics import saved_names
     from deconv_core.metrics import metric
 
     found = {}
-    for name in saved_names():
+    for name in ("deconv_quality", *saved_names()):
         try:
             row = metric(name)
         except DeconvError:  # damaged, or made with what is no longer here

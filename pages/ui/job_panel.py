@@ -83,7 +83,7 @@ WORDS = {
     ),
     "audit": JobWords(
         "an audit",
-        "images",
+        "steps",
         "What was checked is kept and can be looked at, and the run can be resumed.",
         "It goes on with the images that are not checked yet.",
         "The run, its findings and its report go for good. The images themselves are not touched.",
