@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from functools import cache, reduce
 
 import cv2
 import numpy as np
@@ -154,8 +154,8 @@ def _opponents(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]
     if picture.shape[-1] == 1:
         plane = np.ascontiguousarray(picture[..., 0])
         return plane, np.zeros_like(plane), np.zeros_like(plane)
-    rows = np.array([LUMA, (1, -1, 0), (0.5, 0.5, -1)], np.float32)
-    return tuple(cv2.split(cv2.transform(np.ascontiguousarray(picture), rows)))
+    picture = np.ascontiguousarray(picture)
+    return tuple(cv2.transform(picture, np.array([row], np.float32)) for row in (LUMA, (1, -1, 0), (0.5, 0.5, -1)))
 
 
 def _one_scale(luma: np.ndarray, residual: np.ndarray, of_colour: list[np.ndarray], at: str) -> dict[str, float]:
@@ -170,11 +170,9 @@ def _one_scale(luma: np.ndarray, residual: np.ndarray, of_colour: list[np.ndarra
     }
     grid = np.s_[_GRID // 2 :: _GRID, _GRID // 2 :: _GRID]
     of_residual, of_picture = (np.log(np.maximum(plane[grid], _FLOOR)) for plane in (strength, deviation))
-    share = np.sort(of_residual - of_picture, axis=None)
-    places = [int(part * (share.size - 1)) for part in (0.1, 0.5, 0.9)]
-    found |= {
-        f"share:{name}{at}": float(share[place]) for name, place in zip(("low", "middle", "high"), places, strict=True)
-    }
+    share = of_residual - of_picture
+    parts = zip(("low", "middle", "high"), _order_statistics(share, (0.1, 0.5, 0.9)).values(), strict=True)
+    found |= {f"share:{name}{at}": float(value) for name, value in parts}
     found[f"share:mean{at}"], found[f"share:spread{at}"] = float(share.mean()), float(share.std())
     found[f"share:follows_contrast{at}"] = _correlation(of_residual, of_picture)
     # What is kept: how much of the picture's own variation the model passes on.
@@ -188,9 +186,8 @@ def _one_scale(luma: np.ndarray, residual: np.ndarray, of_colour: list[np.ndarra
     rising = np.abs(cv2.Sobel(luma, cv2.CV_32F, 1, 0, ksize=3)) + np.abs(cv2.Sobel(luma, cv2.CV_32F, 0, 1, ksize=3))
     bending = np.abs(cv2.Laplacian(luma, cv2.CV_32F))
     for name, plane in (("edges", rising), ("curvature", bending)):
-        ordered = np.sort(plane[1::2, 1::2], axis=None)
-        for part in (0.5, 0.9, 0.99, 0.999):
-            found[f"sharpness:{name}_{part:g}{at}"] = float(np.log(ordered[int(part * (ordered.size - 1))] + _FLOOR))
+        for part, value in _order_statistics(plane[1::2, 1::2], (0.5, 0.9, 0.99, 0.999)).items():
+            found[f"sharpness:{name}_{part:g}{at}"] = float(np.log(value + _FLOOR))
     return found
 
 
@@ -229,12 +226,15 @@ def _neighbours(plane: np.ndarray, energy: float, down: int, right: int) -> floa
 
 
 def _order(strength: np.ndarray, name: str) -> dict[str, float]:
-    ordered = np.sort(strength[_GRID // 2 :: _GRID, _GRID // 2 :: _GRID], axis=None)
-    places = [int(part * (ordered.size - 1)) for part in _SHARES]
-    return {
-        name.format(f"{part:g}"): float(np.log(ordered[place] + _FLOOR))
-        for part, place in zip(_SHARES, places, strict=True)
-    }
+    ordered = _order_statistics(strength[_GRID // 2 :: _GRID, _GRID // 2 :: _GRID], _SHARES)
+    return {name.format(f"{part:g}"): float(np.log(value + _FLOOR)) for part, value in ordered.items()}
+
+
+def _order_statistics(plane: np.ndarray, shares: tuple[float, ...]) -> dict[float, np.floating]:
+    """Share -> the value that this share of the plane's values lies below; a fraction of the cost of sorting."""
+    places = [int(share * (plane.size - 1)) for share in shares]
+    ordered = np.partition(plane, places, axis=None)
+    return dict(zip(shares, ordered[places], strict=True))
 
 
 def _evenness(logarithm: np.ndarray, name: str) -> dict[str, float]:
@@ -254,10 +254,8 @@ def _exposure_and_colour(
     luma: np.ndarray, red_green: np.ndarray, yellow_blue: np.ndarray, picture: np.ndarray
 ) -> dict[str, float]:
     grid = np.s_[::2, ::2]
-    ordered = np.sort(luma[grid], axis=None)
-    found = {
-        f"exposure:{part:g}": float(ordered[int(part * (ordered.size - 1))]) for part in (0.01, 0.1, 0.5, 0.9, 0.99)
-    }
+    ordered = _order_statistics(luma[grid], (0.01, 0.1, 0.5, 0.9, 0.99))
+    found = {f"exposure:{part:g}": float(value) for part, value in ordered.items()}
     counts = cv2.calcHist([luma], [0], None, [64], [0, 1.0001]).ravel() / luma.size
     found["exposure:mean"] = float(luma.mean(dtype=np.float64))
     found["exposure:spread"] = float(luma.std(dtype=np.float64))
@@ -275,8 +273,8 @@ def _exposure_and_colour(
     found["colour:colourfulness"] = float(np.hypot(*spreads) + 0.3 * np.hypot(*means))
     found["colour:correlation"] = _correlation(red_green, yellow_blue)
     found["colour:cast"] = float(np.hypot(*means))
-    few = picture[grid]
-    saturation = few.max(axis=-1) - few.min(axis=-1)
+    channels = [picture[grid][..., channel] for channel in range(picture.shape[-1])]
+    saturation = reduce(np.maximum, channels) - reduce(np.minimum, channels)
     found["colour:saturation"] = float(saturation.mean(dtype=np.float64))
     found["colour:saturation_spread"] = float(saturation.std(dtype=np.float64))
     return found
