@@ -47,6 +47,9 @@ def findings(comparison: Comparison, relations: pd.DataFrame, broken: pd.DataFra
     if len(overall):
         head = usual[0]
         mine = _towards(overall, head)
+        # A score is like its own control by making, and some scores are shown as no measure of quality.
+        rivals = [key for key in mine["other"] if key in _judges(comparison.metrics) and key != _control(head)]
+        mine = mine[mine["other"].isin(rivals)] if rivals else mine
         ordered = mine.sort_values("srcc", ascending=False, kind="stable")
         best, worst = ordered.iloc[0], ordered.iloc[-1]
         sentences.append(
@@ -55,7 +58,8 @@ def findings(comparison: Comparison, relations: pd.DataFrame, broken: pd.DataFra
             if len(ordered) > 1
             else f"{_label(head)} and {_label(best['other'])} agree with an SRCC of {_with_interval(best)}."
         )
-    steps = broken.groupby("metric", sort=False)[["broken", "steps"]].sum()
+    judges = _judges(comparison.metrics) or list(comparison.metrics)
+    steps = broken[broken["metric"].isin(judges)].groupby("metric", sort=False)[["broken", "steps"]].sum()
     steps = steps[steps["steps"] > 0]
     if len(steps):
         never = [key for key in steps.index if steps["broken"][key] == 0]
@@ -377,6 +381,33 @@ def _usual(metrics: Sequence[str]) -> list[str]:
     chosen = [key for key in (head, *_FAMILIAR) if key in metrics]
     rest = [key for key in metrics if key not in chosen]
     return [*chosen, *rest[: max(0, 3 - len(chosen))]]
+
+
+def _judges(metrics: Sequence[str]) -> list[str]:
+    """The metrics that compare with a reference and need no warning."""
+    from deconv_core.errors import DeconvError
+    from deconv_core.metrics import metric
+
+    chosen = []
+    for key in metrics:
+        try:
+            row = metric(key)
+        except DeconvError:
+            chosen.append(key)
+            continue
+        if row.needs_reference and not row.warning:
+            chosen.append(key)
+    return chosen
+
+
+def _control(key: str) -> str | None:
+    from deconv_core.errors import DeconvError
+    from deconv_core.metrics import metric
+
+    try:
+        return metric(key).control
+    except DeconvError:
+        return None
 
 
 def _towards(relations: pd.DataFrame, key: str) -> pd.DataFrame:
