@@ -15,7 +15,7 @@ import threading
 import time
 import zipfile
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -336,6 +336,16 @@ def range_words(row: Metric) -> str:
         return f"{words}; what identical pictures get depends on the model"
     best = "“identical”" if math.isinf(row.identity) else f"{row.identity:g}"
     return f"{words}; identical pictures get {best}"
+
+
+def not_quality(keys: Iterable[str]) -> str:
+    """What to mind where scores of one picture alone are drawn: their warnings, each once with their names; or ""."""
+    by_warning: dict[str, list[str]] = {}
+    for key in dict.fromkeys(keys):
+        row = METRICS.get(key)
+        if row is not None and row.warning and not row.needs_reference:
+            by_warning.setdefault(row.warning, []).append(row.label)
+    return " ".join(f"{'; '.join(labels)}: {warning}" for warning, labels in by_warning.items())
 
 
 def score_table(candidate: str, reference: str, scores: Mapping[str, float], reason: str = "") -> pd.DataFrame:

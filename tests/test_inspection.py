@@ -277,3 +277,11 @@ def test_frames_are_drawn_in_colour_and_leave_the_inside_alone():
     assert tuple(np.round(drawn[10, 50] * 255)) == (255, 190, 60)
     assert np.allclose(drawn[40:50, 40:60], 128 / 255, atol=1 / 255)
     assert np.array_equal(inspection.framed(drawn, []), drawn)
+
+
+def test_scores_of_one_picture_alone_are_never_drawn_without_their_warning():
+    words = inspection.not_quality(["psnr", "recon_self_psnr", "detail", "recon_self_ssim", "no_metric"])
+    assert words.count("Not a measure of quality") == 1
+    assert "Recovered with itself, PSNR; Recovered with itself, SSIM: Not" in words
+    assert "Detail: A measure of detail, not of quality" in words
+    assert inspection.not_quality(["psnr", "deconv"]) == ""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from deconv_core.figures import plot_config, spread_curves
+from deconv_core.inspection import not_quality
 from deconv_core.metrics import METRICS
 from pages.ui import cached
 from pages.ui.comparison_data import Result, kind_words, label
@@ -60,7 +61,7 @@ def show_curves(name: str, result: Result) -> None:
             f"{kind_words(kind)} over {rows['count'].max():,} pictures: the line is the median, the band holds the "
             "middle half of the pictures. All metrics are brought to one scale: 1 is what identical pictures get (or "
             "the mildest median, where that depends on the model), 0 the worst quartile of the curve. A cross marks a "
-            "median that rises with more damage."
+            f"median that rises with more damage. {not_quality(chosen)}"
         )
     _show_broken(broken)
 

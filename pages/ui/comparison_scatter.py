@@ -6,6 +6,7 @@ import numpy as np
 import streamlit as st
 
 from deconv_core.figures import linked_scatter, plot_config
+from deconv_core.inspection import not_quality
 from pages.ui import cached
 from pages.ui.comparison_candidate import show_candidate
 from pages.ui.comparison_data import KIND_LABELS, Result, kind_words, label, value_words
@@ -37,7 +38,8 @@ def show_scatter(name: str, result: Result) -> None:
         st.caption(
             "Every point is one candidate; larger points are stronger damage. Click a point, or draw around several, "
             "to see the pictures. Click a name below the plot to hide a distortion. Points of one height that lie far "
-            f"apart are candidates about which the two disagree. {_without_place(result, x, y)}"
+            f"apart are candidates about which the two disagree. {_without_place(result, x, y)} "
+            f"{not_quality((x, y))}"
         )
     with right:
         _show_chosen(name, result, rows, x, y)

@@ -12,6 +12,7 @@ from deconv_core.agree_report import FILE, interval_words, scatter
 from deconv_core.agree_result import ALL, AgreeResult, metric_label
 from deconv_core.errors import ImageError
 from deconv_core.figures import agreement_intervals, plot_config
+from deconv_core.inspection import not_quality
 from deconv_core.jobs import JobState
 from pages.ui import cached
 from pages.ui.inputs import plain
@@ -106,7 +107,7 @@ def _has(found: AgreeResult, part: str) -> bool:
 
 def _show_overview(found: AgreeResult) -> None:
     st.plotly_chart(agreement_intervals(found.overall()), config=plot_config("agreement"), key="people_agreement_plot")
-    st.caption(interval_words(found))
+    st.caption(plain(f"{interval_words(found)} {not_quality(found.metrics)}"))
     _table(agree_result.metrics_table(found), "How well each metric agrees with people")
     rivals = agree_result.rivals_table(found)
     if len(rivals):
@@ -142,7 +143,7 @@ def _show_scatter(name: str, found: AgreeResult) -> None:
         on_select="rerun",
         selection_mode="points",
     )
-    st.caption(plain(_curve_words(found, metric, part)))
+    st.caption(plain(f"{_curve_words(found, metric, part)} {not_quality([metric])}"))
     points = event.selection.points if event else []
     places = [_place(point["customdata"]) for point in points if point.get("customdata") is not None]
     if not places:

@@ -69,7 +69,7 @@ def _severity(pair: Pair, kind: str, seed: int, size: str, file_format: str) -> 
         f"{label}, from unchanged to severe, on a copy of the reference of {size}. All scores are brought to one "
         "scale: 1 is what identical pictures get (or, where no reference is needed, the unchanged one), 0 the worst of "
         "this curve. A good score never rises on the way; where one does, a cross marks it. PSNR has no end, so its "
-        "curves start at the mildest damage."
+        f"curves start at the mildest damage. {inspection.not_quality(_CURVES)}"
     )
 
 
@@ -108,7 +108,7 @@ def _scatter(name: str, pair: Pair, seed: int, size: str, file_format: str) -> N
     st.caption(
         f"{len(DISTORTIONS)} kinds of damage, severities 1 to 5 (larger points are stronger), on a copy of the "
         f"reference of {size}. Where points of one height lie far apart, the two scores "
-        "disagree about how bad the damage is."
+        f"disagree about how bad the damage is. {inspection.not_quality((x, y))}"
     )
 
 
