@@ -12,13 +12,12 @@ from __future__ import annotations
 import csv
 import json
 import math
-import os
-import secrets
 from collections.abc import Mapping
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from deconv_core.errors import DeconvError
+from deconv_core.files import write_whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,7 +51,7 @@ def write_table(frame: pd.DataFrame, path: str | Path, recipes: Mapping[str, Any
         encode = parquet_bytes if form == ".parquet" else json_bytes
         contents = {path: encode(frame, recipes)}
     for file, content in contents.items():
-        _write_whole(file, content)
+        write_whole(file, content)
     return sorted(contents, key=lambda file: file != path)
 
 
@@ -204,19 +203,3 @@ def _plain(value: object) -> Any:
 def _dump(value: object) -> bytes:
     # Names of files may hold bytes that are no text; escaped, they survive the way through JSON.
     return (json.dumps(value, indent=1, ensure_ascii=True, allow_nan=False) + "\n").encode()
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    """Write beside and rename, so that no reader ever sees half a file."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
-    try:
-        with beside.open("xb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        beside.replace(path)
-    except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise DeconvError(
-            f"{path.name} could not be written ({error.strerror}); check the folder and its space."
-        ) from error
