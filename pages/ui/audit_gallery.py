@@ -58,11 +58,10 @@ def _choose(name: str, audit: Audit) -> np.ndarray:
     for thing, options in (("issue", found), ("sort", sorts)):
         if state.get(f"{name}_{thing}") not in options:
             state[f"{name}_{thing}"] = options[0]
-    counts = audit.table.counts(audit.thresholds)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         issue = st.selectbox(
             "Show", found, key=f"{name}_issue", persist_state="session", on_change=_to_first, args=(name,),
-            format_func=lambda key: f"{issue_words(key)} ({counts[key]:,})" if key in counts else issue_words(key),
+            format_func=issue_words,
         )  # fmt: skip
         sort = st.selectbox(
             "Sort by", sorts, key=f"{name}_sort", persist_state="session", on_change=_to_first, args=(name,),

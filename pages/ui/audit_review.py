@@ -65,12 +65,11 @@ def _choose_queue(name: str, audit: Audit) -> str:
     state = st.session_state
     if state.get(f"{name}_queue") not in options:
         state[f"{name}_queue"] = ANY
-    counts = audit.table.counts(audit.thresholds)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         chosen = st.selectbox(
             "Go through", options, key=f"{name}_queue", persist_state="session", width=340,
             format_func=lambda key: "Surprise me: passes drawn by chance" if key == SURPRISE
-            else f"{issue_words(key)}{f' ({counts[key]:,})' if key in counts else ''}, riskiest first",
+            else f"{issue_words(key)}, riskiest first",
         )  # fmt: skip
         if chosen == SURPRISE:
             st.selectbox("How many", _SAMPLES, index=1, key=f"{name}_sample", persist_state="session", width=120)

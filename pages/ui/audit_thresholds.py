@@ -34,7 +34,7 @@ def show_thresholds(name: str, audit: Audit) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         key = st.selectbox(
             "Check", checks, key=f"{name}_check", persist_state="session", width=340,
-            format_func=lambda key: f"{CHECKS[key].label}{' (changed)' if key in saved else ''}",
+            format_func=lambda key: CHECKS[key].label,  # labels must not change, or the browser's choice is forgotten
         )  # fmt: skip
         way = st.segmented_control(
             "Set it by", [VALUE, SHARE], format_func={VALUE: "Value", SHARE: "Share of pictures"}.get, default=VALUE,
@@ -46,6 +46,8 @@ def show_thresholds(name: str, audit: Audit) -> None:
                 args=(name, audit, {}), help="Every check goes back to its usual threshold.",
             )  # fmt: skip
     st.caption(plain(CHECKS[key].rule))
+    if saved:
+        st.caption(f"Changed in this audit: {', '.join(CHECKS[check].label.lower() for check in saved)}.")
     values = audit.table.numbers[key].to_numpy(np.float64)
     if not np.isfinite(values).any():
         st.markdown("No picture of this audit has a value for this check yet.")
