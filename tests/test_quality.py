@@ -11,11 +11,12 @@ from deconv_core.distortions import distort
 from deconv_core.errors import ImageError
 from deconv_core.metrics import METRICS
 from deconv_core.metrics.deconv_quality import MODEL, calibration, deconv_quality, deconv_quality_map, judge
+from deconv_core.metrics.deconv_quality_control import GaussianBlur, deconv_quality_control
 from deconv_core.metrics.deconv_quality_control import calibration as control_calibration
-from deconv_core.metrics.deconv_quality_control import deconv_quality_control
 from deconv_core.metrics.detail import detail, detail_map
 from deconv_core.models.saving import load_model
 from deconv_core.quality_reasons import in_words
+from deconv_core.residual_statistics import statistics_of
 from deconv_core.samples import photographs
 
 EXPECTED = json.loads((Path(__file__).parent / "expected" / "quality.json").read_text(encoding="utf-8"))
@@ -32,6 +33,24 @@ def test_stored_values(key, pictures):
     """Made by the command in the file; another processor rounds the network's sums differently."""
     found = METRICS[key].function(None, pictures)
     np.testing.assert_allclose(found, EXPECTED["values"][key], atol=2e-3 * max(1, np.max(EXPECTED["values"][key])))
+
+
+@pytest.mark.parametrize(
+    ("found", "rebuilder"),
+    [(calibration, lambda: load_model(MODEL)), (control_calibration, GaussianBlur)],
+    ids=["network", "control"],
+)
+def test_what_cannot_be_rebuilt_is_as_in_the_photographs_of_the_calibration(found, rebuilder):
+    """Statistics of another network, or of another blur, lie elsewhere than those that the calibration was fitted to.
+
+    How the residual's size is shared among its scales tells them apart best: with a blur of 1.5 or of 2 pixels instead
+    of 1.2, it lies 0.65 and 1.24 standard deviations from the mean.
+    """
+    features = statistics_of(photographs(12, SIDE), rebuilder())
+    away = np.abs(((features - found().mean) / found().scale).mean(axis=0))
+    kinds = np.array([name.partition(":")[0] for name in found().names])
+    assert away[kinds == "share"].mean() < 0.5
+    assert away[kinds == "residual"].mean() < 0.6
 
 
 def test_strong_blur_is_seen(pictures):
