@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deconv_core.errors import DeconvError, ImageError, JobError
+from deconv_core.files import write_json, write_whole
 from deconv_core.jobs import JobFolder
 
 if TYPE_CHECKING:
@@ -135,7 +136,8 @@ def compare(
     Returns:
         The summary, also in `results/summary.json`: `images`, `unreadable`, `rows`, `statuses`, `seconds`,
         `images_per_second` (damaged pictures scored per second of work), `peak_memory_bytes` (of this process),
-        `fingerprint` (of the source), `recipes`, `command`, `versions`, ...
+        `fingerprint` (of the source), `findings` (in words), `related_rows` (with which correlations and disagreements
+        were found, see `relations.drawn`), `recipes`, `command`, `versions`, ...
 
     Raises:
         DeconvError: Settings or data cannot work, the folder holds another run, or there is nothing to resume.
@@ -150,7 +152,7 @@ def compare(
         raise DeconvError(f"Nothing to resume in '{folder.name}': it holds no run. Start without --resume.")
     with JobFolder(folder, kind="compare", wait_turn=wait_turn, low_priority=low_priority) as job:
         settings = settings.complete()
-        _write_json(folder / "settings.json", asdict(settings))
+        write_json(folder / "settings.json", asdict(settings))
         summary = _Run(settings, job, command).go(report)
         job.finish_message(
             f"{summary['rows']} rows from {summary['images']} pictures, {summary['images_per_second']:.2f} images/s"
@@ -326,7 +328,7 @@ class _Run:
             self.job.log(f"left out {name}: {error}")
             self._add({"image": name, "status": "unreadable", "reason": str(error)}, began)
             return
-        _write_reference(self.results, name, reference)
+        self._keep_reference(name, reference)
         judge = _Judge(reference, self.settings.metrics, self.model)
         for place, key in enumerate(left):
             if self.job.should_stop():
@@ -341,6 +343,21 @@ class _Run:
             if time.monotonic() - self.written > _PART_SECONDS:
                 self._write_part()
             yield (len(self.settings.distortions) - len(left) + place + 1) * len(severities)
+
+    def _keep_reference(self, name: str, reference: np.ndarray) -> None:
+        """Write the reference, or refuse one that differs from that of the rows already there."""
+        from deconv_core.images import read_image
+
+        file = _reference_file(self.results, name)
+        done = sum((name, key) in self.finished for key in self.settings.distortions)
+        if done and file.exists():
+            if not np.array_equal(read_image(file).pixels, reference):
+                raise DeconvError(
+                    f"'{name}' has changed since {done} of its {len(self.settings.distortions)} distortions were "
+                    "scored, so its rows would not belong together; start a new run."
+                )
+            return
+        _write_reference(self.results, name, reference)
 
     def _add(self, row: dict[str, Any], began: float) -> None:
         empty = {"distortion": "", "severity": np.nan, "seed": 0}
@@ -369,6 +386,7 @@ class _Run:
         self.rows.clear()
 
     def _finish(self) -> dict[str, Any]:
+        from deconv_core import relations
         from deconv_core.tables import write_table
 
         frame, _ = _read_parts(self.results, self.settings, seconds=True)
@@ -401,8 +419,9 @@ class _Run:
             frame, tuple(self.settings.metrics), self.settings, summary, self.recipes, self.job.folder.absolute()
         )
         summary["findings"] = self._relate(found)
+        summary["related_rows"] = len(relations.drawn(found.scored, self.settings.seed))
         summary["peak_memory_bytes"] = peak_memory()
-        _write_json(self.results / "summary.json", summary)
+        write_json(self.results / "summary.json", summary)
         return summary
 
     def _relate(self, found: Comparison) -> str:
@@ -534,10 +553,7 @@ def _reference_file(results: Path, image: str) -> Path:
 def _write_reference(results: Path, image: str, pixels: np.ndarray) -> None:
     from deconv_core.images import encode_png
 
-    path = _reference_file(results, image)
-    beside = path.with_suffix(".part")
-    beside.write_bytes(encode_png(pixels))
-    beside.replace(path)
+    write_whole(_reference_file(results, image), encode_png(pixels))
 
 
 def _read_parts(
@@ -622,9 +638,3 @@ def _read_json(path: Path) -> dict[str, Any] | None:
     if not isinstance(content, dict):
         raise DeconvError(f"{path.name} holds no settings; start a new run.")
     return content
-
-
-def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    beside = path.with_name(path.name + ".part")
-    beside.write_text(json.dumps(content, indent=2), encoding="utf-8")
-    beside.replace(path)

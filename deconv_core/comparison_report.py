@@ -41,6 +41,8 @@ def findings(comparison: Comparison, relations: pd.DataFrame, broken: pd.DataFra
         relations: As from `relations.correlations`; may be empty.
         broken: As from `severity.broken_steps`.
     """
+    from deconv_core.relations import drawn_words
+
     sentences = []
     overall = relations[relations["group"] == ALL]
     usual = _usual(comparison.metrics)
@@ -74,6 +76,9 @@ def findings(comparison: Comparison, relations: pd.DataFrame, broken: pd.DataFra
                 f"It did most often with {_label(share.index[0])}: in {100 * share.iloc[0]:.1f} % of the steps from "
                 "one severity to the next."
             )
+    words = drawn_words(comparison.scored, comparison.settings.seed)
+    if words:
+        sentences.append(words)
     sentences.append(
         "Which of them is right, only people can say: agreement among metrics is no proof of quality. "
         "Compare with human scores before you trust one."

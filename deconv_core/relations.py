@@ -3,6 +3,7 @@
 Metrics are turned so that higher is better before anything is compared: a positive correlation means that both call
 the same pictures better. Pictures made from one reference are alike, so intervals come from drawing whole references
 again. Disagreements are looked for in ranks: a metric's percentile within the table, so that no unit matters.
+Of a table with more than `MOST_ROWS` rows, whole references are drawn by the seed: time and memory stay bounded.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 KINDS = ("equal", "order")
 COEFFICIENTS = ("srcc", "krcc", "plcc")
+# With so many rows the intervals are as narrow as anybody needs, and every disagreement has hundreds like it.
+MOST_ROWS = 20_000
 CORRELATION_COLUMNS = (
     *("group", "first", "second", "count"),
     *(f"{name}{end}" for name in COEFFICIENTS for end in ("", "_low", "_high")),
@@ -36,6 +39,41 @@ _MOST_NEIGHBOURS = 200
 _EXTREMES = 1500
 # Partners kept for each row: enough to choose varied pairs from.
 _PARTNERS = 16
+
+
+def drawn(frame: pd.DataFrame, seed: int = 0, most: int | None = None) -> pd.DataFrame:
+    """The rows that are related with one another: all, or of a larger table those of references drawn by the seed.
+
+    Args:
+        frame: One row per picture, with `image`, its reference.
+        seed: Decides which references are drawn.
+        most: At most so many rows, but one reference at least; `MOST_ROWS` unless given.
+
+    Returns:
+        The frame itself, or a part of it in the same order with the same index: every row of the references drawn.
+
+    Raises:
+        DeconvError: The column is missing.
+    """
+    most = MOST_ROWS if most is None else most
+    _check(frame, ["image"])
+    if len(frame) <= most:
+        return frame
+    images, number, counts = np.unique(frame["image"].to_numpy(), return_inverse=True, return_counts=True)
+    order = np.random.default_rng(seed).permutation(len(images))
+    kept = order[: max(1, int(np.searchsorted(np.cumsum(counts[order]), most, side="right")))]
+    return frame[np.isin(number, kept)]
+
+
+def drawn_words(frame: pd.DataFrame, seed: int = 0) -> str:
+    """One sentence on what `drawn` has left out; "" where it takes all rows."""
+    part = drawn(frame, seed)
+    if len(part) == len(frame):
+        return ""
+    return (
+        f"Correlations and disagreements are those of {part['image'].nunique():,} of the "
+        f"{frame['image'].nunique():,} pictures ({len(part):,} of {len(frame):,} candidates), drawn by the seed."
+    )
 
 
 def correlations(
@@ -53,7 +91,7 @@ def correlations(
         metrics: Columns; fewer than two have no correlations.
         group: A column to split by as well, such as `distortion`.
         resamples: Draws of the references; 0 leaves the intervals empty.
-        seed: Decides the draws.
+        seed: Decides the draws, and of a table beyond `MOST_ROWS` the references (see `drawn`).
 
     Returns:
         `group` ("all", then each value of the column), `first`, `second`, `count` (rows with both scores), then
@@ -66,6 +104,7 @@ def correlations(
     import pandas as pd
 
     _check(frame, [*metrics, "image", *([group] if group else [])])
+    frame = drawn(frame, seed)
     parts = {ALL: frame}
     if group:
         parts |= {str(name): part for name, part in frame.groupby(group, sort=False) if str(name) not in ("", ALL)}
@@ -83,6 +122,7 @@ def disagreements(
     kind: str = "equal",
     count: int = 20,
     within_image: bool = False,
+    seed: int = 0,
 ) -> pd.DataFrame:
     """Pairs of pictures on which two metrics disagree most, best first and varied.
 
@@ -96,6 +136,7 @@ def disagreements(
         kind: "equal" or "order".
         count: At most so many pairs.
         within_image: Only pairs of one reference, where people can judge most easily.
+        seed: Decides of a table beyond `MOST_ROWS` the references (see `drawn`).
 
     Returns:
         `kind`, `row_a`, `row_b` (labels of the frame's index), the four scores `first_a`, `first_b`, `second_a`,
@@ -112,17 +153,17 @@ def disagreements(
     if first == second:
         raise DeconvError(f"A disagreement needs two metrics; got {first} twice.")
     _check(frame, [first, second, "image"])
-    known = frame.dropna(subset=[first, second])
+    known = drawn(frame, seed).dropna(subset=[first, second])
     columns = list(DISAGREEMENT_COLUMNS)
     if len(known) < 2:
         return pd.DataFrame(columns=columns)
     ranks = [_percentiles(known[key].to_numpy(np.float64) * direction(key)) for key in (first, second)]
     images = known["image"].to_numpy()
     groups = _groups(images) if within_image else [np.arange(len(known))]
-    find = _equal_pairs if kind == "equal" else _reversed_pairs
     found = []
     for places in groups:
-        a, b, strength = find(ranks[0][places], ranks[1][places])
+        sides = ranks[0][places], ranks[1][places]
+        a, b, strength = _equal_pairs(*sides, len(known)) if kind == "equal" else _reversed_pairs(*sides)
         found.append((places[a], places[b], strength))
     a, b, strength = (np.concatenate(part) for part in zip(*found, strict=True))
     order = np.argsort(-strength, kind="stable")
@@ -151,10 +192,11 @@ def disagreement_table(comparison: Comparison, pairs: Sequence[tuple[str, str]],
 
     what = ["image", "distortion", "severity"]
     described = [f"{name}_{side}" for side in "ab" for name in what]
+    seed = comparison.settings.seed
     parts = [pd.DataFrame(columns=["first", "second", *DISAGREEMENT_COLUMNS, *described])]
     for first, second in pairs:
         for kind in KINDS:
-            found = disagreements(comparison.scored, first, second, kind=kind, count=count)
+            found = disagreements(comparison.scored, first, second, kind=kind, count=count, seed=seed)
             for side in "ab":
                 rows = comparison.frame.loc[found[f"row_{side}"].to_numpy(int), what].reset_index(drop=True)
                 found = pd.concat([found, rows.add_suffix(f"_{side}")], axis=1)
@@ -279,21 +321,24 @@ def _groups(images: np.ndarray) -> list[np.ndarray]:
     return np.split(order, np.flatnonzero(np.diff(number[order])) + 1)
 
 
-def _equal_pairs(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Places (a, b) and strength: neighbours in the first ranks, far apart in the second, where a is the better."""
+def _equal_pairs(first: np.ndarray, second: np.ndarray, table: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Places (a, b) and strength: neighbours in the first ranks, far apart in the second, where a is the better.
+
+    The rows may be a part of the table; ranks are shares of all its `table` rows, and so is what counts as equal.
+    """
     count = len(first)
     if count < 2:
         return np.zeros(0, int), np.zeros(0, int), np.zeros(0)
     order = np.argsort(first, kind="stable")
     one, other = first[order], second[order]
-    steps = min(max(1, round(_EQUAL_SHARE * count)), _MOST_NEIGHBOURS, count - 1)
+    steps = min(max(1, round(_EQUAL_SHARE * table)), _MOST_NEIGHBOURS, count - 1)
     # Row i against the rows i + 1 ... i + steps; beyond the end nothing.
     neighbours = np.arange(count)[:, None] + np.arange(1, steps + 1)
     inside = neighbours < count
     neighbours = np.minimum(neighbours, count - 1)
     near = one[neighbours] - one[:, None]
     far = other[neighbours] - other[:, None]
-    strength = np.where(inside & (near <= _EQUAL_SHARE + 1 / count), np.abs(far) - near, -1.0)
+    strength = np.where(inside & (near <= _EQUAL_SHARE + 1 / table), np.abs(far) - near, -1.0)
     a, b, strength = _best_partners(strength)
     b = neighbours[a, b]
     swapped = other[a] < other[b]

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from deconv_core import comparison, jobs
+from deconv_core import comparison, jobs, relations
 from deconv_core.comparison import ROW_COLUMNS, CompareSettings, compare, damage_seed, read_result, settings_from
 from deconv_core.distortions import DISTORTIONS, distort
 from deconv_core.errors import DeconvError, JobError
@@ -198,6 +198,41 @@ def test_rows_made_by_another_version_of_a_metric_are_not_mixed(pictures, tmp_pa
     write_table(pd.read_parquet(part), part, changed)
     with pytest.raises(DeconvError, match="recipe of ssim has changed"):
         compare(settings(pictures, include="0.png"), folder, resume=True)
+
+
+def test_a_picture_that_changed_between_its_distortions_is_refused(tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    Image.fromarray(picture(1)).save(data / "a.png")
+    folder = tmp_path / "run"
+
+    def interrupt(done, total):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        compare(settings(data), folder, report=interrupt)
+    before = read_result(folder)
+    assert before.frame["distortion"].unique().tolist() == ["jpeg"]
+    reference, _ = before.pair(0)
+    Image.fromarray(picture(2)).save(data / "a.png")
+    with pytest.raises(DeconvError, match=r"'a.png' has changed since 1 of its 3 distortions"):
+        compare(settings(data), folder, resume=True)
+    np.testing.assert_array_equal(read_result(folder).pair(0)[0], reference)
+    Image.fromarray(picture(1)).save(data / "a.png")
+    compare(settings(data), folder, resume=True)
+    assert len(read_result(folder).scored) == 6
+
+
+def test_a_large_run_relates_a_part_of_its_rows_and_says_so(pictures, tmp_path, monkeypatch):
+    monkeypatch.setattr(relations, "MOST_ROWS", 8)
+    summary = compare(settings(pictures, include="?.png", distortions=("jpeg", "white_noise")), tmp_path / "run")
+    assert summary["rows"] == 12
+    assert summary["related_rows"] == 8
+    words = "those of 2 of the 3 pictures (8 of 12 candidates), drawn by the seed."
+    assert words in summary["findings"]
+    assert words in (tmp_path / "run" / "results" / "report.html").read_text(encoding="utf-8")
+    table = pd.read_parquet(tmp_path / "run" / "results" / "correlations.parquet")
+    assert table.loc[table["group"] == "all", "count"].tolist() == [8, 8, 8]
 
 
 def test_the_seed_draws_the_pictures_and_the_damage(pictures, tmp_path):

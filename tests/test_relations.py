@@ -1,14 +1,13 @@
 """Correlations among metrics, and the pairs of pictures on which they disagree."""
 
-import time
-
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
+from deconv_core import relations
 from deconv_core.errors import DeconvError
-from deconv_core.relations import CORRELATION_COLUMNS, correlations, direction, disagreements
+from deconv_core.relations import CORRELATION_COLUMNS, correlations, direction, disagreements, drawn, drawn_words
 
 
 def table(seed=0, images=8, versions=15):
@@ -164,15 +163,38 @@ def test_metrics_that_agree_have_no_reversal():
     assert disagreements(frame, "psnr", "ssim", kind="order").empty
 
 
-def test_ten_thousand_rows_take_less_than_a_second():
-    rng = np.random.default_rng(6)
-    frame = pd.DataFrame(
-        {"image": np.repeat(np.arange(200), 50), "psnr": rng.random(10_000), "ssim": rng.random(10_000)}
-    )
+def test_of_one_reference_too_equal_means_a_hundredth_of_the_whole_table():
+    rng = np.random.default_rng(7)
+    frame = pd.DataFrame({"image": np.repeat(np.arange(200), 5), "psnr": rng.random(1000), "ssim": rng.random(1000)})
+    found = disagreements(frame, "psnr", "ssim", kind="equal", within_image=True)
+    one, other, images = percentiles(frame["psnr"]), percentiles(frame["ssim"]), frame["image"].to_numpy()
+    near = np.abs(one[found["row_a"]] - one[found["row_b"]])
+    assert len(found) == 20
+    assert (near <= 0.01 + 1 / len(frame)).all()
+    gaps = np.abs(one[:, None] - one)
+    every = np.where((images[:, None] == images) & (gaps <= 0.011), other[:, None] - other - gaps, -1)
+    assert found["strength"][0] == pytest.approx(every.max())
+
+
+def test_of_a_large_table_whole_references_are_drawn_by_the_seed(monkeypatch):
+    frame = table(images=40).set_index(np.arange(1000, 1600))
+    monkeypatch.setattr(relations, "MOST_ROWS", 100)
+    part = drawn(frame, seed=3)
+    assert len(part) == 90  # six references of 15 versions
+    assert part["image"].value_counts().tolist() == [15] * 6
+    pd.testing.assert_frame_equal(part, frame.loc[part.index])
+    pd.testing.assert_frame_equal(part, drawn(frame, seed=3))
+    assert set(part["image"]) != set(drawn(frame, seed=4)["image"])
+    found = correlations(frame, ["psnr", "ssim"], group="distortion", resamples=20, seed=3)
+    assert found["count"].tolist() == [90, 30, 30, 30]
     for kind in ("equal", "order"):
-        began = time.process_time()  # whatever else this machine does
-        assert len(disagreements(frame, "psnr", "ssim", kind=kind)) == 20
-        assert time.process_time() - began < 1
+        pairs = disagreements(frame, "psnr", "ssim", kind=kind, seed=3)
+        assert len(pairs) > 0
+        assert set(pairs["row_a"]) | set(pairs["row_b"]) <= set(part.index)
+    assert drawn_words(frame, 3).endswith("6 of the 40 pictures (90 of 600 candidates), drawn by the seed.")
+    assert drawn_words(part, 3) == ""
+    assert drawn(part, 3) is part
+    assert drawn(frame, most=5)["image"].nunique() == 1
 
 
 @pytest.mark.parametrize(
