@@ -27,6 +27,7 @@ import numpy as np
 
 from deconv_core.distortions import DISTORTIONS, distort
 from deconv_core.errors import DeconvError
+from deconv_core.files import write_whole
 from deconv_core.images import encode_png, read_image
 from deconv_core.inspection import reduce_side
 from deconv_core.workspace import folder as workspace_folder
@@ -176,7 +177,8 @@ def create_study(
         seed: Decides random damage, and with the judge's name the pairs, their order and their sides.
 
     Raises:
-        DeconvError: Fewer than two conditions, no content, too many pictures or trials, or a wrong key.
+        DeconvError: Fewer than two conditions, or fewer than two that change some picture, no content, too many
+            pictures or trials, or a wrong key.
     """
     conditions = list(dict.fromkeys((kind, float(severity)) for kind, severity in conditions))
     _check_request(contents, conditions, question, num_trials)
@@ -190,8 +192,8 @@ def create_study(
             pixels = reduce_side(pixels, LARGEST_SIDE)
             steps = [("", 0.0), ("catch", CATCH_DAMAGE[1]), *conditions]
             for kind, severity in steps:
-                if kind in DISTORTIONS and DISTORTIONS[kind].needs_colour and pixels.shape[-1] == 1:
-                    continue  # a grey picture would stay as it is
+                if not _changes(kind, pixels):
+                    continue
                 stem = "reference" if not kind else kind if kind == "catch" else f"{kind}_{severity:g}"
                 stimuli.append(Stimulus(f"{number:02d}_{stem}", number, kind, severity))
                 damage = CATCH_DAMAGE[0] if kind == "catch" else kind or "jpeg"  # severity 0 leaves it as it is
@@ -360,13 +362,8 @@ def start_judge(study: Study, judge: str) -> Progress:
             "started": time.time(),
             "trials": [asdict(trial) for trial in plan_trials(study, judge)],
         }
-        beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-        try:
-            _write_line(beside, plan)
-            beside.replace(path)
-            _force_folder(path.parent)
-        except OSError as error:
-            raise _unwritten(error) from error
+        write_whole(path, json.dumps(plan, ensure_ascii=True) + "\n")
+        _force_folder(path.parent)
     return read_progress(study, judge)
 
 
@@ -500,6 +497,13 @@ def _check_request(
     wrong = [kind for kind, severity in conditions if kind not in DISTORTIONS or not 0 < severity <= 5]
     if wrong:
         raise DeconvError(f"Damage got {', '.join(wrong)}; expected keys of DISTORTIONS with a severity in (0, 5].")
+    for label, pixels in contents:
+        kept = sum(_changes(kind, pixels) for kind, _ in conditions)
+        if kept < 2:
+            raise DeconvError(
+                f"'{label}' is grey and only {kept} of the {len(conditions)} kinds of damage and severity change it; "
+                "leave it out, or choose at least two that need no colour."
+            )
     if len(contents) * len(conditions) > MOST_PICTURES:
         raise DeconvError(
             f"{len(contents)} references with {len(conditions)} conditions are {len(contents) * len(conditions)} "
@@ -507,6 +511,11 @@ def _check_request(
         )
     if not FEWEST_TRIALS <= num_trials <= MOST_TRIALS:
         raise DeconvError(f"num_trials got {num_trials}; choose {FEWEST_TRIALS} to {MOST_TRIALS}.")
+
+
+def _changes(kind: str, pixels: np.ndarray) -> bool:
+    """Whether a kind of damage can change a picture: a grey one stays as it is where colour is needed."""
+    return kind not in DISTORTIONS or not DISTORTIONS[kind].needs_colour or pixels.shape[-1] > 1
 
 
 def _home() -> Path:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import threading
 import zipfile
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ import numpy as np
 
 from deconv_core import bradley_terry
 from deconv_core.errors import DeconvError
+from deconv_core.files import write_json
 from deconv_core.judging import Stimulus, Study, read_pixels
 from deconv_core.metrics import METRICS, recipe
 
@@ -29,6 +31,8 @@ USUAL_METRICS = (
 FEWEST_RANKED = 4
 _NORMAL_95 = 1.959963984540054
 _SCORES_FILE = "scores.json"
+# Visitors of one server are threads; what another process adds at the same moment is computed again.
+_WRITING = threading.Lock()
 
 
 # --------------------------------------------------------------------------------------------------------------- scores
@@ -453,7 +457,7 @@ def _read_scores(study: Study) -> dict[str, float]:
 
 
 def _write_scores(study: Study, known: Mapping[str, float]) -> None:
-    path = study.folder / _SCORES_FILE
-    beside = path.with_name(f".{path.name}.new")
-    beside.write_text(json.dumps(known), encoding="utf-8")  # Python's NaN and Infinity are read back by Python alone
-    beside.replace(path)
+    """Add scores to those in the file, which another visitor may have added to meanwhile."""
+    with _WRITING:
+        # Python's NaN and Infinity are read back by Python alone.
+        write_json(study.folder / _SCORES_FILE, _read_scores(study) | dict(known))

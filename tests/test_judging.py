@@ -2,6 +2,7 @@
 
 import io
 import json
+import threading
 import zipfile
 from collections import Counter
 
@@ -90,6 +91,13 @@ def test_damage_that_leaves_a_grey_picture_as_it_is_is_left_out(home):
         ({"question": "nicer"}, "closer, better"),
         ({"num_trials": 3}, "num_trials got 3"),
         ({"contents": [("a", picture(0))] * 201}, "at most 400"),
+        (
+            {
+                "contents": [("a", picture(0)), ("ash", picture(1, channels=1))],
+                "conditions": [("saturation", 2), ("saturation", 4), ("jpeg", 3)],
+            },
+            "'ash' is grey and only 1 of the 3",
+        ),
     ],
 )
 def test_impossible_studies_are_refused_and_leave_nothing_behind(home, changes, match):
@@ -407,6 +415,27 @@ def test_metrics_are_those_of_the_pictures_and_computed_once(study, monkeypatch)
     monkeypatch.setattr(judging_results, "_recipe_hashes", lambda keys: dict.fromkeys(keys, "another recipe"))
     with pytest.raises(AssertionError, match="computed again"):
         judging_results.metric_scores(study, pictures, ["psnr"])
+
+
+def test_two_visitors_keep_each_others_scores(study, monkeypatch):
+    from concurrent.futures import ThreadPoolExecutor
+
+    pictures = [row.key for row in study.judged]
+    read, beginning = judging_results._read_scores, threading.Barrier(4, timeout=60)
+    first = threading.local()
+
+    def read_together(study):
+        if not getattr(first, "passed", False):  # all have read the empty file before anybody writes
+            first.passed = True
+            beginning.wait()
+        return read(study)
+
+    monkeypatch.setattr(judging_results, "_read_scores", read_together)
+    keys = ["psnr", "gmsd", "ssim", "mdsi"]
+    with ThreadPoolExecutor(4) as visitors:
+        list(visitors.map(lambda key: judging_results.metric_scores(study, pictures, [key]), keys))
+    assert len(read(study)) == len(keys) * len(pictures)
+    assert [path.name for path in study.folder.glob("*scores*")] == ["scores.json"]
 
 
 def test_without_answers_there_is_nothing_to_export(study):
