@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deconv_core.errors import DeconvError
+from deconv_core.files import write_whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,13 +93,7 @@ def write_report(
     if path.suffix.lower() != ".html":
         raise DeconvError(f"{path.name} is no name for a report; choose one that ends in .html.")
     content = render(title=title, lead=lead, sections=sections, command=command, facts=facts)
-    beside = path.with_name(f".{path.name}.part")
-    try:
-        beside.write_text(content, encoding="utf-8", errors="backslashreplace")
-        beside.replace(path)
-    except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise DeconvError(f"{path.name} could not be written ({error.strerror}); check the folder.") from error
+    write_whole(path, content)
     return path
 
 
