@@ -9,6 +9,7 @@ by two commands that `quantiles.json` names and that anybody can run again:
     python -m deconv_core compare --data samples --out FOLDER
     python -m deconv_core.percentiles FOLDER
 
+`deconv_quality`, its control and `detail` judge a picture alone and are not in the set yet: they have no percentile.
 Where metrics are new or have changed, a comparison with `--metrics` of those alone, named after the first one, will do.
 """
 
@@ -24,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deconv_core.errors import DeconvError
+from deconv_core.files import write_whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -164,7 +166,7 @@ def write_quantiles(folders: Sequence[Path | str], path: Path | str = QUANTILES_
     lines = ",\n".join(f'  "{key}": {json.dumps(value)}' for key, value in metrics.items())
     head = json.dumps(content, indent=1)[:-2]
     path = Path(path)
-    path.write_text(f'{head},\n "metrics": {{\n{lines}\n }}\n}}\n', encoding="utf-8")
+    write_whole(path, f'{head},\n "metrics": {{\n{lines}\n }}\n}}\n')
     _stored.cache_clear()
     return path
 
