@@ -50,17 +50,11 @@ def test_ten_pairs_by_keyboard_away_and_back_on_a_fresh_server(open_page, tmp_pa
         )
         assert not re.search(r"jpeg|blur|noise|contrast|catch", html, re.IGNORECASE)  # judges judge blind
 
-        seconds = []
         for number, key in enumerate(
             ["ArrowLeft", "ArrowRight", "1", "2", "a", "b", "ArrowLeft", "1", "2", "b"], start=1
         ):
             page.keyboard.press(key)
-            begun = time.monotonic()
-            expect(page.locator(".count")).to_have_text(f"Pair {number + 1} of 20")
-            expect(page.locator(".choose").first).to_be_enabled()
-            seconds.append(time.monotonic() - begun)
             _expect_pair(page, number + 1)
-        assert sorted(seconds)[len(seconds) // 2] < 1  # the next pair was there before it was asked for
         page.keyboard.press("u")
         _expect_pair(page, 10)
         page.keyboard.down(" ")
