@@ -18,11 +18,6 @@ from deconv_core.errors import DeconvError
 if TYPE_CHECKING:
     import pandas as pd
 
-DOWNLOADS = (
-    *("agreement.csv", "agreement.parquet", "significance.csv", "significance.parquet"),
-    *("held_out.csv", "published.csv", "problems.csv", "rows.parquet"),
-)
-
 
 @dataclass(frozen=True)
 class AgreeResult:

@@ -204,44 +204,6 @@ def score_pairs(
     return pd.DataFrame(rows, columns=["candidate", "reference", "status", "reason", *keys])
 
 
-def score_ladder(
-    reference: np.ndarray,
-    steps: Sequence[tuple[str, float]],
-    keys: Sequence[str],
-    *,
-    model: Reconstructor | None = None,
-    seed: int = 0,
-    report: Callable[[int], None] = lambda done: None,
-) -> pd.DataFrame:
-    """Score one reference against itself made worse in many ways.
-
-    Args:
-        reference: float32, shape (H, W, C), values in [0, 1].
-        steps: (kind of distortion, severity from 0 to 5).
-        keys: Metrics.
-        model: For the recon_* scores.
-        seed: Decides noise and lost blocks.
-        report: Called with the number of steps done.
-
-    Returns:
-        One row per step: `distortion`, `severity`, then one column per metric.
-    """
-    import pandas as pd
-
-    from deconv_core.distortions import distort
-
-    at_once = max(1, _PIXELS_PER_BATCH // reference[..., 0].size)
-    parts = []
-    for start in range(0, len(steps), at_once):
-        part = steps[start : start + at_once]
-        candidates = np.stack([distort(reference, kind, severity, seed=seed) for kind, severity in part])
-        scores = score_batch(np.broadcast_to(reference, candidates.shape), candidates, keys, model=model)
-        kinds, severities = zip(*part, strict=True)
-        parts.append(pd.DataFrame({"distortion": kinds, "severity": severities} | scores))
-        report(start + len(part))
-    return pd.concat(parts, ignore_index=True)
-
-
 def fit_pair(
     reference: np.ndarray, candidate: np.ndarray, mismatch: str = "refuse"
 ) -> tuple[np.ndarray, np.ndarray, str]:

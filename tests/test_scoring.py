@@ -8,7 +8,7 @@ from deconv_core import scoring
 from deconv_core.errors import DeconvError, ImageError
 from deconv_core.images import Picture
 from deconv_core.metrics import METRICS
-from deconv_core.scoring import Pair, Problem, SizeMismatch, fit_pair, score_ladder, score_pairs
+from deconv_core.scoring import Pair, Problem, SizeMismatch, fit_pair, score_pairs
 
 CHEAP = ["psnr", "ssim"]
 
@@ -122,22 +122,6 @@ def test_a_model_sees_every_picture_once_however_many_scores_it_gives():
     keys = [key for key in METRICS if key.startswith("recon_") and "ms_ssim" not in key]
     score_pairs([Pair(picture(0), picture(1))], keys, model=model)
     assert model.passes == 2
-
-
-def test_a_ladder_equals_its_steps_scored_one_by_one():
-    reference, model = picture(0).pixels, Halving()
-    steps = [(kind, severity) for kind in ("white_noise", "jpeg") for severity in (0.0, 1.5, 5.0)]
-    frame = score_ladder(reference, steps, ["psnr", "recon_pair_psnr"], model=model, seed=4)
-    assert model.passes == len(steps) + 1  # the reference goes through the model once
-    assert list(zip(frame.distortion, frame.severity, strict=True)) == steps
-    from deconv_core.distortions import distort
-
-    for row in frame.itertuples():
-        worse = distort(reference, row.distortion, row.severity, seed=4)
-        assert row.psnr == METRICS["psnr"].function(reference[None], worse[None])[0]
-        alone = METRICS["recon_pair_psnr"].function(reference[None], worse[None], model=Halving())[0]
-        assert row.recon_pair_psnr == pytest.approx(alone, abs=1e-9)
-    assert frame.psnr[0] == np.inf
 
 
 def test_folders_are_paired_by_name_and_the_rest_is_listed(tmp_path):
