@@ -12,6 +12,7 @@ PAGES = (
     ("pages/score_images.py", "Score images", ":material/compare:"),
     ("pages/compare_metrics.py", "Compare metrics", ":material/scatter_plot:"),
     ("pages/train_model.py", "Train model", ":material/model_training:"),
+    ("pages/audit_dataset.py", "Audit data set", ":material/rule:"),
     ("pages/judge_images.py", "Judge images", ":material/how_to_vote:"),
     ("pages/explore_models.py", "Explore models", ":material/category:"),
 )
