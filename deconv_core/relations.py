@@ -35,6 +35,7 @@ DISAGREEMENT_COLUMNS = ("kind", "row_a", "row_b", "first_a", "first_b", "second_
 # Two pictures count as equal for a metric when no more than this share of the table lies between them.
 _EQUAL_SHARE = 0.01
 _MOST_NEIGHBOURS = 200
+_ROWS_AT_ONCE = 2000  # held against all their neighbours in one piece of memory
 # Rows at either end of the rank difference that are held against each other; up to so many rows nothing is missed.
 _EXTREMES = 1500
 # Partners kept for each row: enough to choose varied pairs from.
@@ -332,15 +333,19 @@ def _equal_pairs(first: np.ndarray, second: np.ndarray, table: int) -> tuple[np.
     order = np.argsort(first, kind="stable")
     one, other = first[order], second[order]
     steps = min(max(1, round(_EQUAL_SHARE * table)), _MOST_NEIGHBOURS, count - 1)
-    # Row i against the rows i + 1 ... i + steps; beyond the end nothing.
-    neighbours = np.arange(count)[:, None] + np.arange(1, steps + 1)
-    inside = neighbours < count
-    neighbours = np.minimum(neighbours, count - 1)
-    near = one[neighbours] - one[:, None]
-    far = other[neighbours] - other[:, None]
-    strength = np.where(inside & (near <= _EQUAL_SHARE + 1 / table), np.abs(far) - near, -1.0)
-    a, b, strength = _best_partners(strength)
-    b = neighbours[a, b]
+    found = []
+    for start in range(0, count, _ROWS_AT_ONCE):
+        rows = np.arange(start, min(start + _ROWS_AT_ONCE, count))
+        # Row i against the rows i + 1 ... i + steps; beyond the end nothing.
+        neighbours = rows[:, None] + np.arange(1, steps + 1)
+        inside = neighbours < count
+        neighbours = np.minimum(neighbours, count - 1)
+        near = one[neighbours] - one[rows, None]
+        far = other[neighbours] - other[rows, None]
+        equal = inside & (near <= _EQUAL_SHARE + 1 / table)
+        a, b, strength = _best_partners(np.where(equal, np.abs(far) - near, -1.0))
+        found.append((rows[a], neighbours[a, b], strength))
+    a, b, strength = (np.concatenate(part) for part in zip(*found, strict=True))
     swapped = other[a] < other[b]
     a, b = np.where(swapped, b, a), np.where(swapped, a, b)
     return order[a], order[b], strength
