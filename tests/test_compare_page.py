@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from deconv_core import jobs
+from deconv_core import jobs, relations
 from deconv_core.comparison import CompareSettings, compare
 from deconv_core.images import encode_png
 from deconv_core.samples import photographs
@@ -78,6 +78,14 @@ def opened(**query: str) -> AppTest:
 def texts(app: AppTest) -> str:
     assert not app.exception
     return "\n".join(part.value for part in (*app.markdown, *app.caption, *app.error)).replace("\\", "")
+
+
+@pytest.mark.parametrize("view", ["correlations", "disagreements"])
+def test_a_large_run_says_that_a_part_of_it_is_related(run, monkeypatch, view):
+    words = "those of 1 of the 2 pictures (12 of 24 candidates), drawn by the seed."
+    assert words not in texts(opened(job=run.name, view=view))
+    monkeypatch.setattr(relations, "MOST_ROWS", 12)
+    assert words in texts(opened(job=run.name, view=view))
 
 
 def numbers(app: AppTest) -> dict[str, str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import pandas as pd
 import streamlit as st
 
 from deconv_core.inspection import Patch, map_scale
@@ -88,6 +87,8 @@ def pair_of(result: Result, row: int) -> Pair:
 
 def _show_scores(result: Result, row: int) -> None:
     """Raw value, percentile within this run, percentile within the reference set."""
+    import pandas as pd
+
     line = result.found.frame.iloc[row]
     within = cached.run_percentiles(result.token, result.found).iloc[row]
     keys = [key for key in result.keys if not math.isnan(line[key])]

@@ -7,6 +7,7 @@ from pathlib import Path
 import streamlit as st
 
 from deconv_core.figures import plot_config, relation_dots
+from deconv_core.relations import drawn, drawn_words
 from pages.ui import cached
 from pages.ui.cached import VIEW_PIXELS, Pair
 from pages.ui.comparison_candidate import pair_of
@@ -77,15 +78,23 @@ def show_correlations(name: str, result: Result) -> None:
         key=f"{name}_dots",
         alt=f"{coefficient.upper()} of {label(metric)} with 95 % intervals",
     )
-    images = result.scored["image"].nunique()
+    related = drawn(result.scored, result.found.settings.seed)
+    images = related["image"].nunique()
     few = " So few pictures say little about others." if images < 10 else ""
     st.caption(
         "Metrics where lower is better are turned round first. 1: the same order (PLCC: a straight line); 0: nothing "
         f"in common. The lines are 95 % intervals from resampling the {images:,} "
         f"{'picture' if images == 1 else 'pictures'} with all that was made of them.{few}"
     )
+    _say_drawn(result)
     with st.expander("All pairs, all coefficients, with intervals", expanded=by != "all"):
         _show_table(table, by)
+
+
+def _say_drawn(result: Result) -> None:
+    words = drawn_words(result.scored, result.found.settings.seed)
+    if words:
+        st.caption(plain(words))
 
 
 def _against(table, metric: str):
@@ -149,6 +158,7 @@ def show_disagreements(name: str, result: Result) -> None:
         st.caption("These two metrics do not disagree in this way about any pair of these candidates.")
         return
     st.caption(_EXPLAINED[order])
+    _say_drawn(result)
     opened = state.get(f"{name}_place")
     if opened is not None and not 1 <= opened <= len(found):
         opened = None
