@@ -51,6 +51,12 @@ def test_the_map_lays_out_the_bundled_photographs(page):
     assert "of what varies is in this plane" in words(page)
 
 
+def test_the_map_of_a_folder_that_may_have_changed_is_not_kept_for_good():
+    from pages.ui import cached
+
+    assert cached.latent_map._info.ttl == 600  # seconds
+
+
 def test_by_hand_shows_the_identity_and_that_the_transpose_is_no_inverse(page):
     said = words(opened(page, "hand"))
     assert "The adjoint identity" in said

@@ -519,7 +519,8 @@ def run_correlations(token: str, keys: tuple[str, ...], split: bool, _found: Met
         table = pd.read_parquet(stored)
         table = table[table["first"].isin(keys) & table["second"].isin(keys)]
     else:
-        table = correlations(_found.scored, keys, group="distortion" if split else None)
+        group = "distortion" if split else None
+        table = correlations(_found.scored, keys, group=group, seed=_found.settings.seed)
     return table[(table["group"] != "all") == split].reset_index(drop=True)
 
 
@@ -530,7 +531,8 @@ def run_disagreements(
     """Pairs of candidates about which two metrics disagree most, best first."""
     from deconv_core.relations import disagreements
 
-    return disagreements(_found.scored, first, second, kind=kind, within_image=one_image)
+    seed = _found.settings.seed
+    return disagreements(_found.scored, first, second, kind=kind, within_image=one_image, seed=seed)
 
 
 @st.cache_data(show_spinner=False, max_entries=1024)
@@ -802,9 +804,9 @@ def inside_kernel_sheet(name: str, digest: str, layer: str, count: int) -> tuple
     return encode_png(inspection.enlarged(kernel_sheet(tiles, count), 560)), tiles.shape
 
 
-@st.cache_data(show_spinner=False, max_size="200 MB")
+@st.cache_data(show_spinner=False, ttl=600, max_size="200 MB")
 def latent_map(name: str, digest: str, source: str, _roots: Sequence[Path] | None) -> LatentMap:
-    """A set of pictures laid out by their codes."""
+    """A set of pictures laid out by their codes; laid out again after ten minutes, for the folder may have changed."""
     from deconv_core.models.latent import latent_map as lay_out
     from deconv_core.sources import iterate
 
