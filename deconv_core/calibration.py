@@ -28,6 +28,7 @@ _WIDTHS = (0.05, 0.15, 0.3, 0.6, 1.2)
 _RIDGES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 # Settings are chosen on at most so many rows, and at most so many of them become landmarks of the final kernel.
 _ROWS_FOR_CHOICE = 500
+_FOLDS_FOR_CHOICE = 3
 _MOST_LANDMARKS = 1500
 _BINS = 10
 _SIZES = (50, 100, 200, 500, 1000, 2000, 5000)
@@ -320,6 +321,10 @@ def _usable(
             f"A calibration needs at least {FEWEST_ROWS} pictures with a human score and every feature, of at least "
             f"{FEWEST_CONTENTS} contents; got {len(y)} of {len(np.unique(contents))}. Collect more scores."
         )
+    if not (np.ptp(x, axis=0) > 0).any():
+        raise DeconvError(
+            f"Every feature is the same for all {len(y)} pictures, and nothing tells them apart; choose other metrics."
+        )
     if np.ptp(y) == 0:
         raise DeconvError(f"All {len(y)} human scores are {y[0]:g}; there is nothing to fit. Check the column.")
     return x, y, contents, int((~usable).sum())
@@ -330,9 +335,9 @@ def _choose(x: np.ndarray, y: np.ndarray, contents: np.ndarray, seed: int) -> tu
     from deconv_core.agreement import content_folds
 
     rng = np.random.default_rng([seed, 1])
-    few = np.sort(rng.choice(len(y), min(len(y), _ROWS_FOR_CHOICE), replace=False))
+    few = _few(contents, rng)
     x, y, contents = x[few], y[few], contents[few]
-    fold = content_folds(contents, 3, seed)
+    fold = content_folds(contents, _FOLDS_FOR_CHOICE, seed)
     errors = np.zeros((len(_WIDTHS), len(_RIDGES)))
     for number in np.unique(fold):
         inside = fold != number
@@ -350,6 +355,23 @@ def _choose(x: np.ndarray, y: np.ndarray, contents: np.ndarray, seed: int) -> tu
     close = np.argwhere(errors <= errors.min() * 1.001).tolist()
     place, other = min(close, key=lambda cell: (cell[0], -cell[1]))
     return float(_WIDTHS[place]), float(_RIDGES[other])
+
+
+def _few(contents: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Rows to choose settings on: whole contents by chance, of a large one only as much as leaves room for others.
+
+    Single rows by chance could all show the one content that most of a table shows.
+    """
+    if len(contents) <= _ROWS_FOR_CHOICE:
+        return np.arange(len(contents))
+    taken: list[np.ndarray] = []
+    most = _ROWS_FOR_CHOICE // _FOLDS_FOR_CHOICE
+    for content in rng.permutation(np.unique(contents)):
+        rows = np.flatnonzero(contents == content)
+        taken.append(rng.choice(rows, most, replace=False) if len(rows) > most else rows)
+        if sum(map(len, taken)) >= _ROWS_FOR_CHOICE:
+            break
+    return np.sort(np.concatenate(taken))
 
 
 def _learning_curve(
