@@ -23,6 +23,7 @@ import numpy as np
 from deconv_core.agreement import Agreement, advice, agreement, as_text
 from deconv_core.direction import Direction, detect_direction, metric_direction, plain_name
 from deconv_core.errors import DeconvError, JobError
+from deconv_core.files import write_json
 from deconv_core.human_scores import HumanScores, Pictures, find_pictures, read_scores, resolve_column
 from deconv_core.jobs import JobFolder, stderr_is_log
 from deconv_core.scoring import Problem
@@ -40,6 +41,8 @@ _SHOWN = 10
 # A stop waits for no more than these, and a process that is killed loses no more than the scores of these seconds.
 _PAIRS_AT_ONCE = 8
 _KEEP_SECONDS = 5.0
+# Written after everything else: where it is, there is a result.
+_DONE_MARK = "curves.json"
 
 
 @dataclass(frozen=True)
@@ -196,9 +199,19 @@ def prepare(
         except DeconvError as error:
             raise DeconvError(f"{', '.join(missing)} must be computed from pictures. {error}") from error
         _check_pictures(table, pictures, missing)
-    elif images is not None:
-        pictures = find_pictures(table, images, references=references)  # to look at
+    elif images is not None or references is not None:
+        pictures = find_pictures(table, images, references=references)  # to look at, and for their contents
     return Plan(table, read, missing, pictures, split)
+
+
+def paired_references(plan: Plan) -> list[str] | None:
+    """The reference file that each row was paired with, "" where it has none; None where rows were not paired.
+
+    Where no column tells which rows show one content, versions of one reference do.
+    """
+    if plan.pictures is None or not any(plan.pictures.references):
+        return None
+    return ["" if path is None else str(path.absolute()) for path in plan.pictures.references]
 
 
 def direction_of(plan: Plan, higher_is_better: bool | None = None) -> Direction:
@@ -264,12 +277,18 @@ def compute(
         milliseconds = _measure(plan, model)
         recipes |= made_here
     keys = [*plan.read, *plan.missing]
+    content = roles.get("content") or roles.get("reference")
+    if content is None and (paired := paired_references(plan)) is not None:
+        content = "paired reference"
+        while content in rows:
+            content += "_"
+        rows[content] = paired
     found = agreement(
         rows,
         mos,
         keys,
         group=plan.group,
-        content=roles.get("content"),
+        content=content,
         std=roles.get("std"),
         higher_is_better=higher_is_better,
         known_direction=table.direction,
@@ -348,7 +367,9 @@ def run(
             tell(line)
             if not stderr_is_log():
                 job.log(line)
-        _write_json(folder / "settings.json", _plan_settings(plan, command))
+        # What an earlier run left is no result of this one.
+        (job.results / _DONE_MARK).unlink(missing_ok=True)
+        write_json(folder / "settings.json", _plain(_plan_settings(plan, command)))
         parts = job.results / "parts"
         if not resume:
             shutil.rmtree(parts, ignore_errors=True)
@@ -397,7 +418,7 @@ def run(
                 command=command,
                 report=step,
             )
-            _write_json(job.results / "calibration.json", card)
+            write_json(job.results / "calibration.json", _plain(card))
         number = len(plan.read) + len(plan.missing)
         told = f"{number} {'metric' if number == 1 else 'metrics'} compared with {len(outcome.rows):,} rows"
         job.finish_message(f"{told}; {calibrate} calibrated" if calibrate else told)
@@ -409,7 +430,8 @@ def write(outcome: Outcome, folder: str | Path, *, command: str = "") -> list[Pa
 
     `agreement` is the table itself; `significance`, `held_out`, `published` and `problems` stand beside it where they
     hold anything, `curves.json` has the fitted curves, `rows.parquet` the numbers that all of it follows from, and
-    `pictures.parquet` where the picture and the reference of each row are, if they were looked for.
+    `pictures.parquet` where the picture and the reference of each row are, if they were looked for. `curves.json` is
+    the last, and gone while the others are replaced: where it is, all of them are of one run.
 
     Returns:
         The files, the agreement first.
@@ -425,6 +447,7 @@ def write(outcome: Outcome, folder: str | Path, *, command: str = "") -> list[Pa
     results = folder / "results"
     try:
         results.mkdir(parents=True, exist_ok=True)
+        (results / _DONE_MARK).unlink(missing_ok=True)
     except OSError as error:
         raise DeconvError(f"'{folder}' cannot be made ({error.strerror}); choose another folder for --out.") from error
     found = outcome.found
@@ -453,8 +476,9 @@ def write(outcome: Outcome, folder: str | Path, *, command: str = "") -> list[Pa
         {"metric": metric, "group": group, **vars(fit) | {"parameters": list(fit.parameters)}}
         for (metric, group), fit in found.fits.items()
     ]
-    files.append(_write_json(results / "curves.json", curves))
-    files.append(_write_json(folder / "settings.json", settings(outcome, command)))
+    for path, content in ((folder / "settings.json", settings(outcome, command)), (results / _DONE_MARK, curves)):
+        write_json(path, _plain(content))
+        files.append(path)
     return files
 
 
@@ -489,6 +513,7 @@ def _plan_settings(plan: Plan, command: str) -> dict[str, Any]:
         "data_set": table.data_set,
         "scores_digest": table.digest,
         "columns": {role: {"column": told.column, "why": told.why} for role, told in table.roles.items()},
+        "scores": table.column("mos"),
         "group": plan.group,
         "read": plan.read,
         "computed": plan.missing,
@@ -678,17 +703,10 @@ def _card(key: str, model: Reconstructor | None) -> Mapping[str, Any] | None:
     return model.card if row.needs_model and model is not None else row.card
 
 
-def _write_json(path: Path, content: Any) -> Path:
-    def plain(value: Any) -> Any:
-        if isinstance(value, Mapping):
-            return {str(key): plain(item) for key, item in value.items()}
-        if isinstance(value, list | tuple):
-            return [plain(item) for item in value]
-        # JSON has no word for a number that is none.
-        return None if isinstance(value, float) and not math.isfinite(value) else value
-
-    try:
-        path.write_text(json.dumps(plain(content), indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise DeconvError(f"'{path}' cannot be written ({error.strerror}); choose another folder for --out.") from error
-    return path
+def _plain(value: Any) -> Any:
+    """The same for JSON, which has no word for a number that is none."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

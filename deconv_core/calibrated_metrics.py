@@ -1,7 +1,8 @@
 """Metrics made by calibration: kept in the workspace, read back with care, used by name like any other metric.
 
-A calibrated metric is `metrics/NAME.json`, its card, and `metrics/NAME.npz`, plain arrays that are checked when they
-are read: a file that is too large, not the one its card describes, or holds anything but these arrays is refused.
+A calibrated metric is `metrics/NAME.json`, its card, and `metrics/NAME-DIGEST.npz` (`NAME.npz` where it is bundled),
+plain arrays that are checked when they are read: a file that is too large, not the one its card describes, or holds
+anything but these arrays is refused.
 """
 
 from __future__ import annotations
@@ -13,16 +14,19 @@ import math
 import re
 import zipfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from deconv_core.calibration import Calibration, calibrate
 from deconv_core.errors import DeconvError
+from deconv_core.files import write_whole
 from deconv_core.workspace import folder as workspace_folder
 from deconv_core.workspace import workspace
 
@@ -44,7 +48,10 @@ _ARRAYS = ("mean", "scale", "low", "high", "landmarks", "weights", "spans")
 
 
 def save_calibration(calibration: Calibration, folder: Path, name: str) -> dict[str, Any]:
-    """Write `NAME.npz` and its card `NAME.json`, and return the card; both appear complete or not at all.
+    """Write `NAME-DIGEST.npz` and its card `NAME.json`, and return the card.
+
+    The card names the digest of its arrays and is replaced last, in one step: whoever is killed in between leaves the
+    metric of that name as it was.
 
     Raises:
         DeconvError: The folder cannot be written.
@@ -66,25 +73,33 @@ def save_calibration(calibration: Calibration, folder: Path, name: str) -> dict[
     }
     try:
         text = json.dumps(card, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-        for path, data in ((folder / f"{name}.npz", content), (folder / f"{name}.json", text.encode())):
-            beside = path.with_name(f".{path.name}.new")
-            beside.write_bytes(data)
-            beside.replace(path)
-    except (OSError, ValueError) as error:
-        raise DeconvError(
-            f"The metric '{name}' cannot be saved in '{folder}' ({error}); choose another place."
-        ) from error
+    except ValueError as error:
+        raise DeconvError(f"The card of '{name}' cannot be written ({error}); give plain, finite values.") from error
+    path = folder / f"{name}.json"
+    try:
+        # Only what this card replaces: another process may be about to name a file of its own.
+        old = _arrays_file(path, read_calibration_card(path))
+    except DeconvError:  # none, or damaged
+        old = path.with_suffix(".npz")
+    new = _digest_file(path, card["digest"])
+    write_whole(new, content)
+    write_whole(path, text)
+    if old != new:
+        with suppress(OSError):
+            old.unlink()
     return card
 
 
 def load_calibration(path: Path) -> Calibration:
-    """A calibration from `NAME.npz` and `NAME.json`, by the path of either; a file that does not fit is refused.
+    """A calibration, by the path of its card `NAME.json` or of `NAME.npz`; a file that does not fit is refused.
 
     Raises:
         DeconvError: Missing, too large, not the file its card describes, or arrays that do not fit together.
     """
     card = read_calibration_card(path)
-    path = path.with_suffix(".npz")
+    if not _arrays_file(path, card).exists():  # replaced in this very moment
+        card = read_calibration_card(path)
+    path = _arrays_file(path, card)
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise DeconvError(f"'{path.name}' has more than {_MOST_BYTES:,} bytes; that is no calibration of ours.")
@@ -130,6 +145,19 @@ def read_calibration_card(path: Path) -> dict[str, Any]:
     if not all(isinstance(name, str) for name in card["names"]):
         raise DeconvError(f"The card '{path.name}' is not that of a calibration; calibrate again.")
     return card
+
+
+def _digest_file(path: Path, digest: str) -> Path:
+    return path.with_name(f"{path.stem}-{digest[:12]}.npz")
+
+
+def _arrays_file(path: Path, card: Mapping[str, Any]) -> Path:
+    """The arrays of a card: named by their digest, or like the card where they came without one."""
+    if re.fullmatch(r"[0-9a-f]{64}", card["digest"]):
+        named = _digest_file(path, card["digest"])
+        if named.exists() or not path.with_suffix(".npz").exists():
+            return named
+    return path.with_suffix(".npz")
 
 
 def _is_number(value: object) -> bool:
@@ -260,21 +288,20 @@ def _row(path: Path, changed: int) -> Metric:
 
 def _of_metrics(found: Calibration) -> tuple[Callable, bool, int]:
     """The scoring function of a calibration on metrics, whether it needs references, and the smallest side."""
-    from deconv_core.metrics import metric
+    from deconv_core.metrics import METRICS
 
-    rows = [metric(key) for key in found.names]
-    made = found.card.get("recipes") or {}
+    others = [key for key in found.names if key not in METRICS]
+    if others:
+        raise DeconvError(
+            f"'{found.card['name']}' is made from {', '.join(others)[:200]}, which is no metric of this version; "
+            "calibrate again."
+        )
+    rows = [METRICS[key] for key in found.names]
+    for key in found.names:
+        _check_recipe(key, found.card)
 
     def model():
         return _model(found.card) if found.card.get("model") else None
-
-    for row in rows:
-        stored = made.get(row.key) or {}
-        if stored.get("computed_here", True) and stored.get("version", row.version) != row.version:
-            raise DeconvError(
-                f"'{found.card['name']}' was calibrated on {row.key} of version {stored['version']}; this is version "
-                f"{row.version}. Calibrate again."
-            )
 
     def score(reference: np.ndarray | None, candidate: np.ndarray) -> np.ndarray:
         from deconv_core.scoring import score_batch
@@ -283,6 +310,28 @@ def _of_metrics(found: Calibration) -> tuple[Callable, bool, int]:
         return found.predict(np.stack([scores[key] for key in found.names], axis=1))
 
     return score, any(row.needs_reference for row in rows), max(row.smallest_side for row in rows)
+
+
+def _check_recipe(key: str, card: Mapping[str, Any]) -> None:
+    """Refuse a calibration on a metric that is made in another way now than it was then."""
+    from deconv_core.metrics import METRICS, recipe
+    from deconv_core.models.saving import read_card
+    from deconv_core.scoring import DECONV_MODEL
+
+    stored = (card.get("recipes") or {}).get(key) or {}
+    if not stored.get("computed_here", True):  # a column of the table, which the card says
+        return
+    model = None
+    if METRICS[key].needs_model:
+        named = read_card(DECONV_MODEL) if key == "deconv" else {"name": card.get("model"), "digest": None}
+        if key != "deconv":
+            named["digest"] = card.get("model_digest")
+        model = SimpleNamespace(card=named, digest=named["digest"])
+    if stored.get("hash") != recipe(key, model)["hash"]:
+        raise DeconvError(
+            f"'{card['name']}' was calibrated on {key} as it was made then, and it is made in another way now; "
+            "calibrate again."
+        )
 
 
 def _of_residuals(found: Calibration) -> tuple[Callable, bool, int]:
@@ -400,32 +449,42 @@ def as_text(card: Mapping[str, Any]) -> str:
 
 def _contents(outcome: Outcome) -> np.ndarray:
     """Which content each row shows: the table's column, else its reference, else the row by itself."""
+    from deconv_core.agree_command import paired_references
+
     table = outcome.plan.scores
     for role in ("content", "reference"):
         column = table.column(role)
         if column is not None and column in outcome.rows:
             return outcome.rows[column].astype(str).to_numpy()
+    paired = paired_references(outcome.plan)
+    if paired is not None:
+        return np.array(paired)
     return np.arange(len(outcome.rows)).astype(str)
 
 
 def _metric_features(outcome: Outcome, model_name: str | None) -> tuple[list[str], np.ndarray, dict[str, Any]]:
-    from deconv_core.metrics import is_metric, metric
+    from deconv_core.metrics import METRICS, is_metric
     from deconv_core.scoring import DEFAULT_MODEL
 
     keys = [*outcome.plan.read, *outcome.plan.missing]
-    names = [key for key in keys if is_metric(key)]
+    names = [key for key in keys if key in METRICS]
+    # One could be made from the very metric that it replaces, and each may change without notice.
+    calibrated = [key for key in keys if key not in METRICS and is_metric(key)]
     if not names:
+        told = "calibrated metrics or columns of this table" if calibrated else "only columns of this table"
         raise DeconvError(
-            f"A calibration needs metrics that can be computed for new pictures; {', '.join(keys)} are only columns of "
-            "this table. Name some with --metrics, for example psnr,ssim,gmsd."
+            f"A calibration needs metrics that can be computed for new pictures; {', '.join(keys)} are {told}. "
+            "Name some with --metrics, for example psnr,ssim,gmsd."
         )
     notes = []
-    if others := [key for key in keys if not is_metric(key)]:
+    if calibrated:
+        notes.append(f"Left out, because they are calibrated themselves: {', '.join(calibrated)}.")
+    if others := [key for key in keys if key not in names and key not in calibrated]:
         notes.append(f"Left out, because they are only columns of the table: {', '.join(others)}.")
     if read := [key for key in names if key in outcome.plan.read]:
         notes.append(f"Read from the table, whose recipe may differ from ours: {', '.join(read)}.")
     facts: dict[str, Any] = {"recipes": {key: outcome.recipes.get(key, {}) for key in names}, "note": " ".join(notes)}
-    if any(metric(key).needs_model for key in names):
+    if any(METRICS[key].needs_model for key in names):
         from deconv_core.models.saving import read_card
 
         card = read_card(model_name or DEFAULT_MODEL)

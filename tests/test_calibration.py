@@ -4,6 +4,7 @@ import io
 import json
 import pickle
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,8 @@ from click.testing import CliRunner
 
 from deconv_core import calibrated_metrics
 from deconv_core.__main__ import main
-from deconv_core.calibration import Calibration, calibrate, fit, spans
+from deconv_core.agree_command import compute, prepare
+from deconv_core.calibration import Calibration, _choose, _few, calibrate, fit, spans
 from deconv_core.distortions import distort
 from deconv_core.errors import DeconvError
 from deconv_core.images import encode_png
@@ -147,12 +149,33 @@ def test_effects_name_the_group_that_moved_the_score(found):
         (lambda x, y, c: (x, y, np.zeros(len(y))), "at least 5 contents; got 240 of 1"),
         (lambda x, y, c: (x, np.ones(len(y)), c), "All 240 human scores are 1"),
         (lambda x, y, c: (x, y[:5], c), r"got \(240, 3\), \(5,\) and \(240,\)"),
+        (lambda x, y, c: (np.ones_like(x), y, c), "Every feature is the same for all 240 pictures"),
     ],
-    ids=["few rows", "few contents", "one score", "shapes"],
+    ids=["few rows", "few contents", "one score", "shapes", "constant features"],
 )
 def test_what_cannot_be_fitted_is_told(change, message):
     with pytest.raises(DeconvError, match=message):
         calibrate(*change(*made_up()), names=NAMES)
+
+
+@pytest.mark.parametrize("largest", [3000, 1000], ids=["one large content", "three large contents"])
+def test_settings_are_chosen_on_several_contents_however_large_one_is(largest):
+    rng = np.random.default_rng(3)
+    contents = np.repeat(np.arange(7), [largest] * (3000 // largest) + [2] * (7 - 3000 // largest))
+    x = rng.normal(size=(len(contents), 3))
+    few = _few(contents, np.random.default_rng(0))
+    assert len(np.unique(few)) == len(few) <= 700
+    assert len(np.unique(contents[few])) >= 3
+    with np.errstate(all="raise"):
+        width, ridge = _choose(x, x[:, 0] + 0.1 * rng.normal(size=len(x)), contents, seed=0)
+    assert width > 0
+    assert ridge > 0
+
+
+def test_settings_are_chosen_on_whole_contents():
+    contents = np.random.default_rng(4).permutation(np.repeat(np.arange(100), 20))
+    few = _few(contents, np.random.default_rng(0))
+    assert np.unique(contents[few], return_counts=True)[1].tolist() == [20] * 25
 
 
 # --- files
@@ -165,7 +188,32 @@ def test_saved_and_loaded_gives_the_same_scores(found, tmp_path):
     np.testing.assert_array_equal(again.predict(x), found.predict(x))
     np.testing.assert_array_equal(again.interval(again.predict(x)), found.interval(found.predict(x)))
     assert card["digest"] == again.card["digest"]
-    assert card["bytes"] == (tmp_path / "mine.npz").stat().st_size
+    assert card["bytes"] == next(tmp_path.glob("mine-*.npz")).stat().st_size
+
+
+def test_a_save_that_is_killed_leaves_the_old_metric(found, tmp_path, monkeypatch):
+    calibrated_metrics.save_calibration(found, tmp_path, "mine")
+    other = replace(found, weights=2 * found.weights)
+    x, _, _ = made_up(seed=8)
+    write_whole = calibrated_metrics.write_whole
+
+    def killed(path, content):
+        if path.suffix == ".json":
+            raise KeyboardInterrupt
+        write_whole(path, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(calibrated_metrics, "write_whole", killed)
+        with pytest.raises(KeyboardInterrupt):
+            calibrated_metrics.save_calibration(other, tmp_path, "mine")
+    np.testing.assert_array_equal(
+        calibrated_metrics.load_calibration(tmp_path / "mine.json").predict(x), found.predict(x)
+    )
+    calibrated_metrics.save_calibration(other, tmp_path, "mine")
+    np.testing.assert_array_equal(
+        calibrated_metrics.load_calibration(tmp_path / "mine.json").predict(x), other.predict(x)
+    )
+    assert len(list(tmp_path.iterdir())) == 2  # nothing of the old one is left
 
 
 def _npz(path, arrays: dict) -> bytes:
@@ -185,7 +233,7 @@ def test_hostile_files_are_refused(found, tmp_path, harm):
     import hashlib
 
     calibrated_metrics.save_calibration(found, tmp_path, "mine")
-    path = tmp_path / "mine.npz"
+    path = next(tmp_path.glob("mine-*.npz")).rename(tmp_path / "mine.npz")  # as a bundled one is called
     with np.load(path) as stored:
         arrays = {f"{name}.npy": stored[name] for name in stored.files}
 
@@ -295,6 +343,56 @@ def test_what_a_model_cannot_rebuild_becomes_a_metric(home):
     path.write_text(json.dumps(json.loads(path.read_text()) | {"model_digest": "0" * 64}))
     with pytest.raises(DeconvError, match="another version of the model 'photo_small'"):
         metric("by_eye").function(None, sharp)
+
+
+def _change_card(path, **changes) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_a_metric_is_made_from_metrics_that_stand_by_themselves(home):
+    _table(home)
+    words = ["agree", str(home / "pairs.csv"), "--resamples", "20", "--calibrate"]
+
+    def agree(name, metrics):
+        return CliRunner().invoke(main, [*words, name, "--metrics", metrics], catch_exceptions=False)
+
+    agree("my_score", "psnr,gmsd")
+    again = agree("my_score", "my_score,psnr,gmsd")
+    assert again.exit_code == 0, again.output
+    assert "Left out, because they are calibrated themselves: my_score." in again.output
+    assert metric("my_score").card["names"] == ["psnr", "gmsd"]
+    assert "my_score are calibrated metrics or columns" in agree("other", "my_score").output
+    card = home / "home" / "metrics" / "my_score.json"
+    before = json.loads(card.read_text())
+    _change_card(card, names=["psnr", "my_score"])
+    with pytest.raises(DeconvError, match="is made from my_score, which is no metric of this version"):
+        metric("my_score")
+    # The same version with another recipe is another metric.
+    recipes = before["recipes"]
+    recipes["gmsd"] |= {"hash": "0" * 16}
+    _change_card(card, names=before["names"], recipes=recipes)
+    with pytest.raises(DeconvError, match="calibrated on gmsd as it was made then"):
+        metric("my_score")
+
+
+def test_versions_of_one_reference_stay_together_where_a_folder_pairs_them(home):
+    _table(home)
+    for side, names in (("true", "r*.png"), ("out", "d*.png")):
+        (home / side).mkdir()
+        for path in list(home.glob(names)):
+            # The pairing goes by names: d3_2.png belongs to d3.png.
+            path.rename(home / side / path.name.replace("r", "d"))
+    table = home / "scores.csv"
+    rows = [line.split(",") for line in (home / "pairs.csv").read_text().splitlines()]
+    table.write_text("\n".join(f"{row[0]},{row[2]}" for row in rows))
+    plan = prepare(table, metrics=["psnr", "gmsd"], images=home / "out", references=home / "true")
+    outcome = compute(plan, resamples=20)
+    assert outcome.found.table["contents"].tolist() == [8, 8]
+    assert calibrated_metrics.calibrate_outcome(outcome, "mine", resamples=10)["contents"] == 8
+    # Also where all metrics are columns already.
+    outcome.rows[["distorted", "mos", "psnr"]].to_csv(table, index=False)
+    plan = prepare(table, images=home / "out", references=home / "true")
+    assert compute(plan, resamples=20).found.table["contents"].tolist() == [8]
 
 
 @pytest.mark.parametrize("name", ["psnr", "My score", "../up", "", "x" * 50])
