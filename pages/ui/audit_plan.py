@@ -100,7 +100,7 @@ def _look(source: Source) -> bool:
 
 
 def _choose(name: str, source: Source) -> Plan:
-    first, second = st.columns(2, gap="large")
+    first, second = st.columns(2, gap="small")
     with first:
         model = _choose_model(name)
     with second:
