@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from deconv_core.audit.checks import CHECKS, WITHOUT_MODEL, check, choose_checks
-from deconv_core.audit.parts import MEASURED, PartWriter, list_parts, put_damaged_aside, read_parts
+from deconv_core.audit.checks import CHECKS, check, choose_checks
+from deconv_core.audit.parts import MEASURED, MODEL, PartWriter, list_parts, put_damaged_aside, read_parts
 from deconv_core.audit.run import AuditSettings, run_audit, settings_from
 from deconv_core.audit.table import AuditTable, Filter
 from deconv_core.errors import DeconvError
@@ -142,7 +142,9 @@ def test_a_threshold_itself_is_not_flagged_and_no_value_never_is(key):
 
 
 def test_checks_are_chosen_by_name_and_the_unreadable_always_belong():
-    assert choose_checks(None, model=False, quality=False) == WITHOUT_MODEL
+    expected = tuple(key for key in CHECKS if not CHECKS[key].needs_model)
+    assert choose_checks(None, model=False, quality=False) == expected
+    assert "reconstruction" not in expected
     assert choose_checks(["dark", "blurry"], model=False, quality=False) == ("unreadable", "blurry", "dark")
     with pytest.raises(DeconvError, match="There is no check 'blury'"):
         choose_checks(["blury"], model=False, quality=False)
@@ -329,16 +331,98 @@ def test_a_second_audit_of_an_unchanged_set_measures_nothing_again(whole, tmp_pa
         os.utime(path, (1_700_000_000, 1_700_000_000))
     run_audit(AuditSettings(str(data)), tmp_path / "first")
 
-    def refuse(entries):
+    def refuse(entries, *_):
         raise AssertionError(f"measured again: {[item.name for *_, item in entries]}")
 
-    monkeypatch.setattr("deconv_core.audit.run.measure_chunk", lambda entries: refuse(entries))
+    monkeypatch.setattr("deconv_core.audit.run.measure_chunk", refuse)
     (data / "0007.png").unlink()  # what could not be read is always tried again
     summary = run_audit(AuditSettings(str(data)), tmp_path / "second")
     assert summary["reused"] == len(expected) - 1
     columns = [name for name in expected.columns if name != "number"]
     first = table_of(tmp_path / "first")
     same(table_of(tmp_path / "second")[columns], first[first["image"] != "0007.png"][columns].reset_index(drop=True))
+
+
+def test_the_name_counts_where_the_content_was_measured_before(tmp_path, monkeypatch):
+    data = tmp_path / "data"
+    data.mkdir()
+    photo = encoded((sample("coffee").pixels * 255).astype(np.uint8)[:96, :128], "JPEG")
+    for name in ("a.jpg", "b.png", "c.jpeg"):
+        (data / name).write_bytes(photo)
+        os.utime(data / name, (1_700_000_000, 1_700_000_000))
+    run_audit(AuditSettings(str(data)), tmp_path / "first")
+    monkeypatch.setattr("deconv_core.audit.measure.decode", None)  # nothing is decoded again
+    assert run_audit(AuditSettings(str(data)), tmp_path / "again")["reused"] == 3
+    for job in ("first", "again"):
+        assert table_of(tmp_path / job)["wrong_extension"].tolist() == [0, 1, 0], job
+
+
+def test_a_content_that_moved_is_read_but_not_measured_again(whole, tmp_path, monkeypatch):
+    data, _ = whole
+    (data / "0007.png").unlink()
+    run_audit(AuditSettings(str(data)), tmp_path / "first")
+    shutil.copytree(data, tmp_path / "elsewhere")
+    shutil.move(tmp_path / "elsewhere" / "0001.png", tmp_path / "elsewhere" / "0001.jpg")
+    with monkeypatch.context() as patch:
+        patch.setattr("deconv_core.audit.measure.decode", None)
+        summary = run_audit(AuditSettings(str(tmp_path / "elsewhere")), tmp_path / "second")
+    assert summary["reused"] == summary["readable"] == summary["images"] == 60
+    shutil.rmtree(tmp_path / "home")
+    run_audit(AuditSettings(str(tmp_path / "elsewhere")), tmp_path / "fresh")
+    found, expected = table_of(tmp_path / "second"), table_of(tmp_path / "fresh")
+    assert expected.set_index("image").loc["0001.jpg", "wrong_extension"] == 1
+    same(found, expected)
+
+
+def test_parts_of_an_older_version_are_measured_again(whole, tmp_path, monkeypatch):
+    data, expected = whole
+    monkeypatch.setattr("deconv_core.audit.measure.RECIPE", "measured 0")
+    with monkeypatch.context() as patch:
+        patch.setattr("deconv_core.audit.measure.tones", lambda grey: {"dark": 1.0, "brightness": 1.0})
+        run_audit(AuditSettings(str(data)), tmp_path / "job")
+    monkeypatch.setattr("deconv_core.audit.measure.RECIPE", "measured 1")
+    (data / "0009.png").unlink()
+    run_audit(AuditSettings(str(data)), tmp_path / "job", resume=True)
+    found = table_of(tmp_path / "job")
+    np.testing.assert_array_equal(found["dark"], expected[expected["image"] != "0009.png"]["dark"])
+
+
+def test_the_model_part_of_another_recipe_is_done_again(tmp_path, monkeypatch):
+    def model_chunk(entries, model, quality, max_side):
+        from deconv_core.audit.model import blank_model_row
+
+        return [blank_model_row(item, *rest) | {"low_quality": 10.0 * len(recipe)} for *rest, item in entries]
+
+    def num_rows() -> int:
+        return len(read_parts(tmp_path / "job" / "results", MODEL))
+
+    recipe = "a"
+    monkeypatch.setattr("deconv_core.audit.model.model_chunk", model_chunk)
+    monkeypatch.setattr("deconv_core.audit.run._Run._model_recipe", lambda run: f"model {recipe}")
+    data = write_set(tmp_path / "data", 12)
+    settings = AuditSettings(str(data), quality="deconv_quality")
+    run_audit(settings, tmp_path / "job")
+    assert table_of(tmp_path / "job")["low_quality"].tolist() == [10] * 12
+    run_audit(settings, tmp_path / "job", resume=True)
+    assert num_rows() == 12
+    recipe = "anew"
+    run_audit(settings, tmp_path / "job", resume=True)
+    assert num_rows() == 24
+    assert table_of(tmp_path / "job")["low_quality"].tolist() == [40] * 12
+
+
+def test_an_audit_is_not_finished_before_its_summary(tmp_path, monkeypatch):
+    from deconv_core.files import write_json
+
+    def full(path, content):
+        if path.name == "summary.json":
+            raise DeconvError("summary.json could not be written (No space left on device).")
+        write_json(path, content)
+
+    monkeypatch.setattr("deconv_core.audit.run.write_json", full)
+    with pytest.raises(DeconvError, match="No space left"):
+        run_audit(AuditSettings("samples"), tmp_path / "job")
+    assert not AuditTable(tmp_path / "job").finished
 
 
 def test_a_folder_with_another_run_is_refused(tmp_path):
@@ -380,24 +464,32 @@ def start(data: Path, out: Path, home: Path, *more: str) -> subprocess.Popen:
     return subprocess.Popen(words, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 
-def await_parts(out: Path, process: subprocess.Popen, count: int = 1) -> None:
+def await_parts(out: Path, process: subprocess.Popen, count: int) -> None:
+    """Wait until there are so many parts, written by a process that is still at work."""
     end = time.monotonic() + 60
-    while time.monotonic() < end and process.poll() is None:
-        if len(list((out / "results" / "parts").glob("measured-*.parquet"))) >= count:
-            return
+    while time.monotonic() < end and process.poll() is None and num_parts(out) < count:
         time.sleep(0.01)
+    assert num_parts(out) >= count
+    assert process.poll() is None
+
+
+def num_parts(out: Path) -> int:
+    return len(list_parts(out / "results", MEASURED))
 
 
 @pytest.mark.slow
 def test_a_run_killed_at_random_moments_ends_with_the_same_table(tmp_path):
-    data = write_set(tmp_path / "data", 1500)
+    data = write_set(tmp_path / "data", 2500)
     out, generator = tmp_path / "job", np.random.default_rng(5)
     for _ in range(2):
+        before = num_parts(out)
         process = start(data, out, tmp_path / "home", *(["--resume"] if out.exists() else []))
-        await_parts(out, process)
-        time.sleep(generator.uniform(0, 0.4))
+        await_parts(out, process, before + 1)
+        time.sleep(generator.uniform(0, 0.3))
+        assert process.poll() is None, "it ended before the kill; the set is too small"
         process.send_signal(signal.SIGKILL)
         process.communicate()
+    assert not (out / "results" / "images.parquet").exists()
     finished = start(data, out, tmp_path / "home", "--resume")
     told = finished.communicate(timeout=120)[0].decode()
     assert finished.returncode == 0, told

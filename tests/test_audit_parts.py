@@ -362,6 +362,15 @@ def test_pictures_in_archives_are_read_again(tmp_path, kind):
     assert picture(tmp_path / "job", names[1]).pixels.shape == (20, 10, 3)
 
 
+def test_a_picture_that_changed_gets_another_thumbnail(tmp_path):
+    (tmp_path / "data").mkdir()
+    for shade in (20, 220):
+        (tmp_path / "data" / "a.png").write_bytes(file_bytes(np.full((30, 30, 3), shade, np.uint8)))
+        run_audit(AuditSettings(str(tmp_path / "data")), tmp_path / "job", resume=(tmp_path / "job").exists())
+        small = Image.open(io.BytesIO(thumbnails(tmp_path / "job", ["a.png"])["a.png"]))
+        assert np.asarray(small).mean() == pytest.approx(shade, abs=2)
+
+
 # Review
 
 
@@ -377,6 +386,29 @@ def test_decisions_are_kept_and_taken_back_one_by_one(tmp_path):
     assert Review(tmp_path).decisions == {}
     with pytest.raises(DeconvError, match="cannot be 'maybe'"):
         review.decide("a", "maybe")
+
+
+def test_of_two_people_each_takes_back_the_own_decision(tmp_path):
+    (tmp_path / "results").mkdir()
+    first = Review(tmp_path)
+    first.decide("a", "keep")
+    first.decide("b", "keep")
+    second = Review(tmp_path)
+    second.decide("c", "drop")
+    second.decide("b", "drop")
+    assert first.undo() == "b"
+    assert Review(tmp_path).decisions == {"a": "keep", "c": "drop", "b": "drop"}
+    later = Review(tmp_path)
+    assert later.undo("a") == "a"
+    assert later.undo("never") is None
+    assert later.decisions == Review(tmp_path).decisions == {"c": "drop", "b": "drop"}
+
+
+def test_decisions_written_before_undo_told_a_name_are_read(tmp_path):
+    (tmp_path / "results").mkdir()
+    lines = [{"image": "a", "decision": "keep"}, {"image": "a", "decision": "drop"}, {"undo": True}]
+    (tmp_path / "results" / "review.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    assert Review(tmp_path).decisions == {"a": "keep"}
 
 
 def test_a_decision_cut_short_by_a_kill_spoils_nothing(tmp_path):
@@ -527,6 +559,22 @@ def test_the_script_moves_what_is_bad_and_runs_nothing_that_a_name_says(audited,
     again = subprocess.run(["sh", "move.sh"], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert "0 of 3 moved" in again.stdout
     assert "not there" in again.stderr
+
+
+@pytest.mark.parametrize("name", ["a} b", "${x", 'it\'s "$(touch owned)" `id` \\'])
+def test_the_script_takes_every_target_and_another_by_its_variable(audited, tmp_path, name):
+    import os
+    import shutil
+
+    table = AuditTable(audited)
+    data = table.settings["data"]
+    script = move_script(table, ["photo 1.png"], str(tmp_path / name)).decode().replace(data, str(tmp_path / "data"))
+    (tmp_path / "move.sh").write_text(script)
+    for target, environment in ((tmp_path / name, {}), (tmp_path / "other }", {"TARGET": str(tmp_path / "other }")})):
+        shutil.copytree(data, tmp_path / "data", dirs_exist_ok=True)
+        subprocess.run(["sh", "move.sh"], cwd=tmp_path, env={**os.environ, **environment}, check=True)
+        assert [path.name for path in target.iterdir()] == ["photo 1.png"]
+    assert not (tmp_path / "owned").exists()
 
 
 def test_members_of_an_archive_are_not_moved(tmp_path):

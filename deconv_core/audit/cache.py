@@ -32,13 +32,18 @@ class Cache:
         path: The SQLite file; made if it is missing. None keeps nothing.
         recipe: Identity of what is measured and how.
         values: Names of the numbers in a row.
+        read_only: Only look up; nothing is made, nothing repaired.
     """
 
-    def __init__(self, path: Path | None, recipe: str, values: Sequence[str]) -> None:
+    def __init__(self, path: Path | None, recipe: str, values: Sequence[str], *, read_only: bool = False) -> None:
         self._recipe, self._values = recipe, tuple(values)
         self._layout = struct.Struct(f"<4iQH{len(self._values)}f")
         self._base: sqlite3.Connection | None = None
         if path is None:
+            return
+        if read_only:
+            with contextlib.suppress(sqlite3.Error, OSError):
+                self._base = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", timeout=5, uri=True)
             return
         try:
             self._base = self._open(path)

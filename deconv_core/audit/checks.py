@@ -420,7 +420,6 @@ _ROWS = (
 )
 
 CHECKS: dict[str, Check] = {row.key: row for row in _ROWS}
-WITHOUT_MODEL = tuple(row.key for row in _ROWS if not row.needs_model)
 
 
 def check(key: str) -> Check:

@@ -31,6 +31,11 @@ def num_threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def is_local(address: str = "") -> bool:
+    """Whether `connected` works with threads in this process."""
+    return not (address or os.environ.get("DASK_SCHEDULER_ADDRESS", ""))
+
+
 @contextmanager
 def connected(address: str = "", *, threads: int | None = None) -> Iterator[Client]:
     """A Dask client: of the scheduler at `address` or `DASK_SCHEDULER_ADDRESS`, else of threads in this process.
@@ -41,8 +46,7 @@ def connected(address: str = "", *, threads: int | None = None) -> Iterator[Clie
     import dask
     from distributed import Client, LocalCluster
 
-    address = address or os.environ.get("DASK_SCHEDULER_ADDRESS", "")
-    if not address:
+    if is_local(address):
         # Dask always starts web servers for its state; here they have nothing to show and no one outside to show it to.
         quiet = {"distributed.scheduler.http.routes": [], "distributed.worker.http.routes": []}
         with (
@@ -61,6 +65,7 @@ def connected(address: str = "", *, threads: int | None = None) -> Iterator[Clie
         ):
             yield client
         return
+    address = address or os.environ["DASK_SCHEDULER_ADDRESS"]
     try:
         client = Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:

@@ -26,7 +26,6 @@ from deconv_core.errors import DeconvError
 if TYPE_CHECKING:
     import pandas as pd
 
-FILES = ("clean.txt", "bad.txt", "audit.csv", "audit.parquet", "move.sh", "report.html")
 _INTERNAL = ("place", "hash")
 _PER_CHECK, _RISKIEST, _LISTED = 12, 50, 200
 _PICTURES_PER_IMAGE = 0.5  # about 12 KB each, so 1,000 pictures make some 6 MB
@@ -140,7 +139,8 @@ _SCRIPT = """#!/bin/sh
 # Another place: TARGET=/some/folder sh move.sh
 set -eu
 source={source}
-target="${{TARGET:-{target}}}"
+beside={target}
+target="${{TARGET:-$beside}}"
 moved=0
 move() {{
     if [ ! -e "$source/$1" ]; then
@@ -190,17 +190,10 @@ def move_script(table: AuditTable, images: Sequence[str], target: str = "") -> b
     text = _SCRIPT.format(
         count=len(lines),
         source=shlex.quote(str(source)),
-        target=_in_double_quotes(beside),
+        target=shlex.quote(beside),
         moves="\n".join(lines),
     )
     return text.encode("utf-8", "surrogateescape")
-
-
-def _in_double_quotes(text: str) -> str:
-    """Text for use between double quotes in sh."""
-    for letter in ("\\", '"', "$", "`"):
-        text = text.replace(letter, f"\\{letter}")
-    return text
 
 
 def report_file(

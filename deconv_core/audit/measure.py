@@ -10,14 +10,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import PurePath, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from deconv_core.archives import Member
+from deconv_core.audit.cache import Cache
 from deconv_core.errors import ImageError
 from deconv_core.images import open_header, orient, read_image, to_uint8
 from deconv_core.sources import Item
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 VERSION = 1  # raised with every change of what is measured
+RECIPE = f"measured {VERSION}"
 WORK_SIDE = 1024  # pixels of the longer side on which blur is measured
 CROP_SIDE = 1024  # pixels of the centre on which noise and blocks are measured, never reduced
 GRID = 4
@@ -133,7 +136,9 @@ def _decode_jpeg(data: bytes, mode: str) -> np.ndarray | None:
     return cv2.imdecode(np.frombuffer(data, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION)
 
 
-def measure(item: Item, number: int = 0, modified: int = 0, *, data: bytes | None = None) -> dict[str, object]:
+def measure(
+    item: Item, number: int = 0, modified: int = 0, *, data: bytes | None = None, cache: Cache | None = None
+) -> dict[str, object]:
     """One row of the table: the facts of FACTS and the numbers of VALUES; whatever is wrong becomes a row as well.
 
     Args:
@@ -141,13 +146,18 @@ def measure(item: Item, number: int = 0, modified: int = 0, *, data: bytes | Non
         number: Its place in the source.
         modified: When its file was changed, nanoseconds since 1970, 0 where not known.
         data: Its bytes, if they were read already.
+        cache: Where the same content may have been measured before, under whatever name; such a row is marked `reused`.
     """
     row = blank_row(item, number, modified)
     try:
         if data is None:
             data = item.content()
         row["bytes"] = item.size if item.size is not None else len(data)
-        row["digest"] = hashlib.sha256(data).hexdigest()
+        row["digest"] = digest = hashlib.sha256(data).hexdigest()
+        known = cache.find_contents([digest]).get(digest) if cache is not None else None
+        if known is not None:
+            known["wrong_extension"] = wrong_extension(item.name, known["format"])
+            return row | {name: known[name] for name in row if name in known} | {"reused": True}
         decoded = decode(data, PurePosixPath(item.name).name)
         row |= {"status": "ok", **describe(decoded, item.name), **statistics(decoded)}
     except ImageError as error:
@@ -197,7 +207,6 @@ def describe(decoded: Decoded, name: str) -> dict[str, object]:
     height, width = decoded.pixels.shape[:2]
     if decoded.orientation >= 5:
         height, width = width, height
-    claimed = _SUFFIXES.get(PurePosixPath(name.lower()).suffix)
     return {
         "format": decoded.format,
         "mode": decoded.mode,
@@ -205,10 +214,16 @@ def describe(decoded: Decoded, name: str) -> dict[str, object]:
         "height": height,
         "bits": decoded.bits,
         "orientation": decoded.flag,
-        "wrong_extension": float(claimed is not None and claimed != decoded.format),
+        "wrong_extension": wrong_extension(name, decoded.format),
         "orientation_flag": float(decoded.flag != 1),
         "odd_aspect": max(width, height) / min(width, height),
     }
+
+
+def wrong_extension(name: str, format: str) -> float:
+    """1 where the name says another format than the content, else 0. The one value that a content does not decide."""
+    claimed = _SUFFIXES.get(PurePosixPath(name.lower()).suffix)
+    return float(claimed is not None and claimed != format)
 
 
 def statistics(decoded: Decoded) -> dict[str, object]:
@@ -476,11 +491,17 @@ def _cosines() -> np.ndarray:
     return 2 * np.cos(np.pi * frequency[:, None] * (2 * place + 1) / (2 * _HASH_SIDE))
 
 
-def measure_chunk(entries: Sequence[tuple[int, int, Item]]) -> list[dict[str, object]]:
-    """The rows of many pictures: (number, modified, item) each. Runs wherever Dask sends it."""
+def measure_chunk(entries: Sequence[tuple[int, int, Item]], cache_file: Path | None = None) -> list[dict[str, object]]:
+    """The rows of many pictures: (number, modified, item) each. Runs wherever Dask sends it.
+
+    Args:
+        entries: What to measure.
+        cache_file: File of earlier measurements on this machine, or None.
+    """
     import cv2
 
     # Dask's threads share the cores; OpenCV's own would only fight with them.
     if cv2.getNumThreads() != 1:
         cv2.setNumThreads(1)
-    return [measure(item, number, modified) for number, modified, item in entries]
+    with closing(Cache(cache_file, RECIPE, VALUES, read_only=True)) as cache:
+        return [measure(item, number, modified, cache=cache) for number, modified, item in entries]

@@ -1,18 +1,19 @@
 """Rows of an audit on their way to the disk: typed columns, Parquet parts that are there as a whole or not at all.
 
 A part is written beside and renamed, so a killed run leaves at worst a nameless draft. Parts that cannot be read all
-the same (a full or failing disk) are put aside when a run is resumed, and their pictures measured again.
+the same (a full or failing disk) are put aside when a run is resumed, and their pictures measured again. A part says by
+which recipe it was measured; a run takes over only those of its own recipe.
 """
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deconv_core.audit.measure import FACTS, VALUES
+from deconv_core.files import write_whole
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -21,6 +22,7 @@ MEASURED, MODEL = "measured", "model"
 MODEL_VALUES = ("reconstruction", "low_quality")
 _KEYS = ("number", "image", "bytes", "modified", "digest")
 _ROWS, _SECONDS = 4096, 2.0
+_RECIPE = b"recipe"
 
 
 def schema(kind: str) -> pa.Schema:
@@ -47,19 +49,24 @@ def list_parts(results: Path, kind: str) -> list[Path]:
     return sorted(folder_of(results).glob(f"{kind}-*.parquet"))
 
 
-def read_parts(results: Path, kind: str, columns: Sequence[str] | None = None) -> pa.Table:
-    """All rows written so far; parts that cannot be read are left out."""
+def read_parts(
+    results: Path, kind: str, columns: Sequence[str] | None = None, *, recipe: str | None = None
+) -> pa.Table:
+    """All rows written so far; parts that cannot be read are left out, and with a recipe those of any other."""
     import pyarrow as pa
 
-    tables = [table for path in list_parts(results, kind) if (table := read_part(path, kind, columns)) is not None]
+    found = (read_part(path, kind, columns, recipe=recipe) for path in list_parts(results, kind))
+    tables = [table for table in found if table is not None]
     wanted = schema(kind)
     if columns is not None:
         wanted = pa.schema([wanted.field(name) for name in columns])
     return pa.concat_tables(tables) if tables else wanted.empty_table()
 
 
-def read_part(path: Path, kind: str, columns: Sequence[str] | None = None) -> pa.Table | None:
-    """One part, or None where it is damaged, of another version, or gone."""
+def read_part(
+    path: Path, kind: str, columns: Sequence[str] | None = None, *, recipe: str | None = None
+) -> pa.Table | None:
+    """One part, or None where it is damaged, has other columns, is gone, or was measured by another recipe."""
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -67,7 +74,10 @@ def read_part(path: Path, kind: str, columns: Sequence[str] | None = None) -> pa
         with parquet.ParquetFile(path) as file:
             if not file.schema_arrow.equals(schema(kind)):
                 return None
-            return file.read(columns=list(columns) if columns is not None else None, use_threads=False)
+            if recipe is not None and (file.schema_arrow.metadata or {}).get(_RECIPE) != recipe.encode():
+                return None
+            table = file.read(columns=list(columns) if columns is not None else None, use_threads=False)
+            return table.replace_schema_metadata(None)
     except (pa.ArrowException, OSError):
         return None
 
@@ -92,10 +102,11 @@ class PartWriter:
     Args:
         results: The job's `results/` folder.
         kind: MEASURED or MODEL.
+        recipe: Identity of what is measured and how, written into every part.
     """
 
-    def __init__(self, results: Path, kind: str) -> None:
-        self._folder, self._kind = folder_of(results), kind
+    def __init__(self, results: Path, kind: str, recipe: str = "") -> None:
+        self._folder, self._kind, self._recipe = folder_of(results), kind, recipe
         self._folder.mkdir(parents=True, exist_ok=True)
         last = [path.name for path in self._folder.glob(f"{kind}-*.parquet*")]
         self._next = 1 + max((int(name.split("-")[1].split(".")[0]) for name in last), default=-1)
@@ -131,7 +142,8 @@ class PartWriter:
             return
         tables = [*self._tables, *([as_table(self._rows, self._kind)] if self._rows else [])]
         name = f"{self._kind}-{self._next:08d}.parquet"
-        write_whole(pa.concat_tables(tables), self._folder / name)
+        table = pa.concat_tables(tables).replace_schema_metadata({_RECIPE: self._recipe.encode()})
+        write_table(table, self._folder / name)
         self._rows, self._tables, self._count = [], [], 0
         self._next += 1
         self._written = time.monotonic()
@@ -147,10 +159,15 @@ def as_table(rows: Iterable[Mapping[str, Any]], kind: str) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=wanted)
 
 
-def write_whole(table: pa.Table, path: Path, **options: Any) -> None:
-    """Write a Parquet file beside and rename it."""
+def write_table(table: pa.Table, path: Path, **options: Any) -> None:
+    """Write a Parquet file that appears complete or not at all.
+
+    Raises:
+        DeconvError: It could not be written.
+    """
+    import pyarrow as pa
     from pyarrow import parquet
 
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    parquet.write_table(table, draft, compression="zstd", compression_level=1, **options)
-    draft.replace(path)
+    sink = pa.BufferOutputStream()
+    parquet.write_table(table, sink, compression="zstd", compression_level=1, **options)
+    write_whole(path, sink.getvalue())

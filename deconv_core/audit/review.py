@@ -20,6 +20,7 @@ import numpy as np
 from deconv_core.audit.checks import CHECKS
 from deconv_core.audit.table import AuditTable, Filter
 from deconv_core.errors import DeconvError
+from deconv_core.files import write_json
 
 DECISIONS = ("keep", "drop", "unsure")
 _STRATA = 4
@@ -37,7 +38,7 @@ class Review:
 
     def __init__(self, folder: Path | str) -> None:
         self._path = Path(folder) / "results" / "review.jsonl"
-        self._history: list[tuple[str, str | None]] = []  # name, and what was decided about it before
+        self._history: list[tuple[str, str]] = []  # what was decided and not taken back, in order
         self.decisions: dict[str, str] = {}
         try:
             lines = self._path.read_bytes().splitlines()
@@ -53,23 +54,35 @@ class Review:
             return  # the last line of a process that was killed
         if not isinstance(entry, dict):
             return
-        if entry.get("undo") is True:
+        if isinstance(entry.get("undo"), str):
+            self._take_back(entry["undo"], entry.get("decision"))
+        elif entry.get("undo") is True:  # as written at first: whatever came last
             self._take_back()
         elif isinstance(entry.get("image"), str) and entry.get("decision") in DECISIONS:
             self._set(entry["image"], entry["decision"])
 
     def _set(self, image: str, decision: str) -> None:
-        self._history.append((image, self.decisions.pop(image, None)))
+        self._history.append((image, decision))
+        self.decisions.pop(image, None)
         self.decisions[image] = decision
 
-    def _take_back(self) -> str | None:
-        if not self._history:
-            return None
-        image, before = self._history.pop()
+    def _last(self, image: str | None = None, decision: str | None = None) -> int | None:
+        """Place of the last decision (about this picture, of this kind) in the history."""
+        for place in reversed(range(len(self._history))):
+            found = self._history[place]
+            if image in (None, found[0]) and decision in (None, found[1]):
+                return place
+        return None
+
+    def _take_back(self, image: str | None = None, decision: str | None = None) -> None:
+        place = self._last(image, decision)
+        if place is None:
+            return
+        image, _ = self._history.pop(place)
         self.decisions.pop(image, None)
+        before = self._last(image)
         if before is not None:
-            self.decisions[image] = before
-        return image
+            self.decisions[image] = self._history[before][1]
 
     def decide(self, image: str, decision: str) -> None:
         """Write down a decision; a later one about the same picture counts instead.
@@ -82,12 +95,24 @@ class Review:
         self._append({"image": image, "decision": decision, "time": round(time.time())})
         self._set(image, decision)
 
-    def undo(self) -> str | None:
-        """Take the last decision back; the name of its picture, or None where there is none."""
-        if not self._history:
+    def undo(self, image: str | None = None) -> str | None:
+        """Take the last decision back; the name of its picture, or None where there is none.
+
+        The line names what is taken back, so a decision that someone else took meanwhile stays.
+
+        Args:
+            image: Take back the last decision about this picture, so that of two people each undoes the own ones.
+
+        Raises:
+            DeconvError: The file cannot be written.
+        """
+        place = self._last(image)
+        if place is None:
             return None
-        self._append({"undo": True, "time": round(time.time())})
-        return self._take_back()
+        image, decision = self._history[place]
+        self._append({"undo": image, "decision": decision, "time": round(time.time())})
+        self._take_back(image, decision)
+        return image
 
     def counts(self) -> dict[str, int]:
         """keep, drop, unsure -> number of pictures."""
@@ -156,7 +181,7 @@ def save_thresholds(folder: Path | str, thresholds: Mapping[str, Threshold]) -> 
         if key not in CHECKS or CHECKS[key].flags_when == "set" or not np.isfinite(chosen.value):
             raise DeconvError(f"'{key}' cannot have the threshold {chosen.value}; expected a check with a scale.")
     content = {key: {"value": chosen.value, "percent": chosen.percent} for key, chosen in thresholds.items()}
-    _write(Path(folder) / "results" / "thresholds.json", content)
+    write_json(Path(folder) / "results" / "thresholds.json", content)
 
 
 def threshold_values(folder: Path | str) -> dict[str, float]:
@@ -214,7 +239,7 @@ def draw_surprise(
         chosen.extend(generator.choice(stratum, min(size, len(stratum)), replace=False).tolist())
     names = [table.names[place].as_py() for place in generator.permutation(np.array(chosen, np.int64))]
     content = {"images": names, "passes": len(passes), "seed": seed, "thresholds": thresholds}
-    _write(Path(folder) / "results" / "surprise.json", content)
+    write_json(Path(folder) / "results" / "surprise.json", content)
     return names
 
 
@@ -246,12 +271,3 @@ def miss_rate(sample: Mapping[str, Any], decisions: Mapping[str, str]) -> MissRa
         low = 0.0 if missed == 0 else float(beta.ppf(0.025, missed, count - missed + 1))
         high = 1.0 if missed == count else float(beta.ppf(0.975, missed + 1, count - missed))
     return MissRate(int(sample.get("passes", 0)), len(sample["images"]), count, missed, rate, low, high)
-
-
-def _write(path: Path, content: Mapping[str, Any]) -> None:
-    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        draft.write_text(json.dumps(content, indent=1), encoding="utf-8")
-        draft.replace(path)
-    except OSError as error:
-        raise DeconvError(f"{path.name} could not be written ({error.strerror}); check the job folder.") from error

@@ -25,8 +25,8 @@ from deconv_core.archives import Member, is_archive
 from deconv_core.audit import measure as measuring
 from deconv_core.audit.cache import Cache
 from deconv_core.audit.checks import CHECKS, choose_checks
-from deconv_core.audit.cluster import connected, spread
-from deconv_core.audit.measure import VALUES, blank_row, measure_chunk, place_of
+from deconv_core.audit.cluster import connected, is_local, spread
+from deconv_core.audit.measure import VALUES, blank_row, measure_chunk, place_of, wrong_extension
 from deconv_core.audit.parts import (
     MEASURED,
     MODEL,
@@ -36,9 +36,11 @@ from deconv_core.audit.parts import (
     put_damaged_aside,
     read_part,
     read_parts,
-    write_whole,
+    write_table,
 )
+from deconv_core.comparison import peak_memory
 from deconv_core.errors import DeconvError
+from deconv_core.files import write_json
 from deconv_core.jobs import JobFolder
 from deconv_core.sources import NAMES, Fingerprint, Item, allowed_roots, iterate
 from deconv_core.workspace import folder as workspace_folder
@@ -158,7 +160,7 @@ def run_audit(
     if resume and not (folder / "settings.json").exists() and not folder.exists():
         raise DeconvError(f"Nothing to resume in '{folder.name}': it holds no run. Start without --resume.")
     with JobFolder(folder, kind="audit", wait_turn=wait_turn, low_priority=low_priority) as job:
-        _write_json(job.folder / "settings.json", asdict(settings))
+        write_json(job.folder / "settings.json", asdict(settings))
         summary = _Run(settings, job, command, report).go()
         job.finish_message(_sentence(summary))
     return summary
@@ -175,11 +177,12 @@ class _Run:
         self.reused = 0
         self.names: list[int] = []  # hashes of the names in the source's order: 8 bytes each instead of the name
         self.has_model = bool(settings.model or settings.quality)
+        self.model_recipe = ""
 
     def go(self) -> dict[str, Any]:
         for name in put_damaged_aside(self.results):
             self.job.log(f"{name} was damaged; its pictures are measured again")
-        model_recipe = self._model_recipe() if self.has_model else ""
+        self.model_recipe = self._model_recipe() if self.has_model else ""
         counting = threading.Thread(target=self._count, name="count", daemon=True)
         items = self._items()  # refuses what is no source, at once
         counting.start()
@@ -189,7 +192,7 @@ class _Run:
             if not self.total:
                 raise DeconvError(f"'{self.settings.data}' holds no picture named like '{self.settings.include}'.")
             if self.has_model:
-                self._run_model(client, model_recipe)
+                self._run_model(client)
         return self._finish()
 
     def _items(self) -> Iterator[Item]:
@@ -198,19 +201,22 @@ class _Run:
     # One picture after the other
 
     def _measure(self, client: Client, items: Iterator[Item]) -> None:
-        done = self._done(MEASURED)
-        cache = Cache(_cache_file(), f"measured {measuring.VERSION}", VALUES)
-        writer = PartWriter(self.results, MEASURED)
+        done = self._done(MEASURED, measuring.RECIPE)
+        cache = Cache(_cache_file(), measuring.RECIPE, VALUES)
+        writer = PartWriter(self.results, MEASURED, measuring.RECIPE)
+        # Workers look contents up themselves, if they are threads of this process: a cluster may not see the file.
+        arguments = (_cache_file(),) if is_local(self.settings.scheduler) else ()
         tell = self._teller("checks", 0, len(done))
         try:
             fresh = self._entries(items, done)
             unknown = self._known(fresh, cache, writer, tell)
             portions = _portions((number, modified, item) for number, modified, item in unknown)
-            for rows in spread(client, measure_chunk, portions, failed=_failed, tick=self._tick):
+            for rows in spread(client, measure_chunk, portions, *arguments, failed=_failed, tick=self._tick):
                 writer.add(rows)
+                self.reused += sum("reused" in row for row in rows)
                 cache.keep(
                     [(self._place(row["image"]), row["bytes"], row["modified"], row["digest"]) for row in rows],
-                    {row["digest"]: row for row in rows if row["status"] == "ok"},
+                    {row["digest"]: row for row in rows if row["status"] == "ok" and "reused" not in row},
                 )
                 tell(len(rows))
         finally:
@@ -233,7 +239,13 @@ class _Run:
             if found:
                 known = [some[place] for place in found]
                 digests, contents = zip(*found.values(), strict=True)
-                columns = cache.columns(contents) | {
+                columns = cache.columns(contents)
+                columns |= {
+                    # The same content may have been measured under another name.
+                    "wrong_extension": [
+                        wrong_extension(item.name, format)
+                        for (*_, item), format in zip(known, columns["format"], strict=True)
+                    ],
                     "number": [number for number, _, _ in known],
                     "image": [item.name for *_, item in known],
                     "bytes": [item.size or 0 for *_, item in known],
@@ -247,27 +259,28 @@ class _Run:
             self._tick()
             yield from (entry for place, entry in enumerate(some) if place not in found)
 
-    def _done(self, kind: str) -> set[int]:
+    def _done(self, kind: str, recipe: str) -> set[int]:
+        """What is there by this recipe; parts of another (a metric calibrated anew, an older version) do not count."""
         done: set[int] = set()
         for path in list_parts(self.results, kind):
-            table = read_part(path, kind, ["image", "bytes", "modified"])
+            table = read_part(path, kind, ["image", "bytes", "modified"], recipe=recipe)
             if table is not None:
                 columns = (table.column(name).to_pylist() for name in table.column_names)
                 done.update(map(hash, zip(*columns, strict=True)))
         return done
 
-    def _run_model(self, client: Client, recipe: str) -> None:
+    def _run_model(self, client: Client) -> None:
         from deconv_core.audit.model import blank_model_row, model_chunk
 
         usable: dict[int, str] = {}
-        table = read_parts(self.results, MEASURED, ["image", "status", "digest"])
+        table = read_parts(self.results, MEASURED, ["image", "status", "digest"], recipe=measuring.RECIPE)
         for batch in table.to_batches():
             columns = (batch.column(name).to_pylist() for name in ("image", "status", "digest"))
             usable |= {hash(name): digest for name, status, digest in zip(*columns, strict=True) if status == "ok"}
         del table
-        done = self._done(MODEL)
-        cache = Cache(_cache_file(), recipe, MODEL_VALUES)
-        writer = PartWriter(self.results, MODEL)
+        done = self._done(MODEL, self.model_recipe)
+        cache = Cache(_cache_file(), self.model_recipe, MODEL_VALUES)
+        writer = PartWriter(self.results, MODEL, self.model_recipe)
         tell = self._teller("model", self.total, len(done))
         modified = _Modified()
 
@@ -327,19 +340,22 @@ class _Run:
 
     def _finish(self) -> dict[str, Any]:
         self.job.status("comparing the pictures with one another")
-        frame = collect(self.results, self.names, model=self.has_model)
+        recipes = (measuring.RECIPE, self.model_recipe)
+        frame = collect(self.results, self.names, model=self.has_model, recipes=recipes)
         checks = self.settings.chosen_checks()
         complete(frame, checks)
-        write_whole(final_table(frame, checks), self.results / "images.parquet", row_group_size=_ROW_GROUP)
+        table = final_table(frame, checks)
         summary = summarise(frame, checks, self.settings, self.command)
         seconds = time.time() - self.began
         summary |= {
             "reused": self.reused,
             "seconds": round(seconds, 2),
             "images_per_second": round(len(frame) / max(seconds, 1e-9), 2),
-            "peak_memory_bytes": _peak_memory(),
+            "peak_memory_bytes": peak_memory(),
         }
-        _write_json(self.results / "summary.json", summary)
+        write_json(self.results / "summary.json", summary)
+        # Last, since its presence says that the audit is finished.
+        write_table(table, self.results / "images.parquet", row_group_size=_ROW_GROUP)
         return summary
 
     # Small things
@@ -398,17 +414,24 @@ def items_of(settings: AuditSettings) -> Iterator[Item]:
     return iterate(settings.data, include=settings.include, allowed_roots=roots)
 
 
-def collect(results: Path, names: list[int] | None = None, *, model: bool = True) -> pd.DataFrame:
+def collect(
+    results: Path,
+    names: list[int] | None = None,
+    *,
+    model: bool = True,
+    recipes: tuple[str | None, str | None] = (None, None),
+) -> pd.DataFrame:
     """All rows measured so far, in the source's order, each picture once, with the model's columns where there are any.
 
     Args:
         results: The `results/` folder.
         names: Hashes of the names now in the source, in order; pictures that are gone are left out. None keeps all.
         model: Whether to look for the model's rows.
+        recipes: Take only what was measured, and what the model measured, by these; None takes the latest there is.
     """
     import pandas as pd
 
-    frame = read_parts(results, MEASURED).to_pandas(strings_to_categorical=False)
+    frame = read_parts(results, MEASURED, recipe=recipes[0]).to_pandas(strings_to_categorical=False)
     frame = frame.drop_duplicates("image", keep="last")
     if names is not None:
         places = pd.Series(np.arange(len(names)), index=names)
@@ -418,7 +441,7 @@ def collect(results: Path, names: list[int] | None = None, *, model: bool = True
     frame = frame.sort_values("number", kind="stable", ignore_index=True)
     if model:
         columns = ["image", "model_reason", *MODEL_VALUES]
-        found = read_parts(results, MODEL, columns).to_pandas().drop_duplicates("image", keep="last")
+        found = read_parts(results, MODEL, columns, recipe=recipes[1]).to_pandas().drop_duplicates("image", keep="last")
         frame = frame.merge(found, on="image", how="left", validate="one_to_one")
         # One column of reasons: a picture that was read but could not be rebuilt says so there.
         reasons = frame.pop("model_reason").fillna("")
@@ -555,15 +578,3 @@ def _cache_file() -> Path | None:
         return workspace_folder("data") / "audit-cache.sqlite"
     except DeconvError:
         return None
-
-
-def _peak_memory() -> int:
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
-    draft.write_text(json.dumps(content, indent=2, ensure_ascii=True, default=str) + "\n", encoding="utf-8")
-    draft.replace(path)

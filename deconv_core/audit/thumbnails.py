@@ -7,9 +7,9 @@ Small ones are kept as JPEG files in the job folder, so a page that was seen onc
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -20,6 +20,7 @@ from deconv_core.audit.measure import decode, reduced
 from deconv_core.audit.run import AuditSettings, items_of, settings_from
 from deconv_core.audit.table import AuditTable
 from deconv_core.errors import DeconvError, ImageError
+from deconv_core.files import write_whole
 from deconv_core.images import Picture, orient, read_image
 from deconv_core.sources import NAMES, Item, allowed_roots, check_inside_roots
 
@@ -77,7 +78,11 @@ def thumbnails(
     """
     table = table or AuditTable(folder)
     kept = Path(folder) / "results" / "thumbnails"
-    files = {image: kept / f"{_file_name(image, side)}.jpg" for image in images}
+    places = np.array([table.place(image) for image in images], np.int64)
+    digests = table.rows(places, ["digest"])["digest"]
+    files = {
+        image: kept / f"{_file_name(image, digest, side)}.jpg" for image, digest in zip(images, digests, strict=True)
+    }
     found: dict[str, bytes | None] = {}
     for image, file in files.items():
         try:
@@ -92,7 +97,8 @@ def thumbnails(
         for image in missing:
             found[image] = _small(items[image], side) if image in items else None
             if found[image] is not None:
-                _keep(files[image], found[image])
+                with contextlib.suppress(DeconvError):  # a full disk: shown all the same
+                    write_whole(files[image], found[image])
     return {image: found[image] for image in images}
 
 
@@ -162,15 +168,6 @@ def _small(item: Item, side: int) -> bytes | None:
     return encoded.tobytes() if done else None
 
 
-def _file_name(image: str, side: int) -> str:
-    # Names are data and never become paths.
-    return hashlib.sha256(f"{side} {QUALITY} {image}".encode()).hexdigest()[:32]
-
-
-def _keep(path: Path, data: bytes) -> None:
-    draft = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}")
-    try:
-        draft.write_bytes(data)
-        draft.replace(path)
-    except OSError:
-        draft.unlink(missing_ok=True)  # a full disk: shown all the same
+def _file_name(image: str, digest: str, side: int) -> str:
+    # Names are data and never become paths. The digest, because a picture may change and keep its name.
+    return hashlib.sha256(f"{side} {QUALITY} {digest} {image}".encode()).hexdigest()[:32]
