@@ -26,6 +26,15 @@ def command_line(out: Path) -> str:
     import shlex
 
     words = ["python", "-m", "deconv_core"]
-    for word in click.get_current_context().find_root().obj:
-        words.append(Path(word).name if "/" in word else word)
+    words += [_without_folders(word) for word in click.get_current_context().find_root().obj]
     return shlex.join(words)
+
+
+def _without_folders(word: str) -> str:
+    """`/data/pics` as `pics` and `--images=/data/pics` as `--images=pics`; addresses stay."""
+    option, sign, value = word.partition("=")
+    if "/" not in word or "://" in word:
+        return word
+    if sign and "/" not in option:
+        return f"{option}={Path(value).name}"
+    return Path(word).name
