@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from deconv_core import agree_result
+from deconv_core import agree_command, agree_result
 from deconv_core.agree_command import run
 from deconv_core.agree_report import write_agree_report
 from deconv_core.agree_result import furthest, read_result
@@ -103,6 +103,29 @@ def test_a_folder_without_a_result_gives_none_and_a_damaged_one_is_told(result, 
     (result.folder / "results" / "curves.json").write_text("[{}]")
     with pytest.raises(DeconvError, match="holds no readable result"):
         read_result(result.folder)
+
+
+def test_a_run_that_begins_again_is_no_result_until_it_ends(result, tmp_path, monkeypatch):
+    """The mark goes before anything is replaced and comes back last; what was understood so far names the scores."""
+    mark = result.folder / "results" / "curves.json"
+    seen = []
+    write_json = agree_command.write_json
+
+    def watched(path, content):
+        seen.append((path.name, mark.exists(), "scores" in content))
+        write_json(path, content)
+
+    monkeypatch.setattr(agree_command, "write_json", watched)
+    run(tmp_path / "tid2013.csv", result.folder, scores="mos", metrics=["psnr"], resamples=0, resume=True)
+    assert [name for name, _, _ in seen] == ["settings.json", "settings.json", "curves.json"]
+    assert not any(there for _, there, _ in seen)
+    assert all(named for name, _, named in seen if name == "settings.json")
+    assert read_result(result.folder).scores == "mos"
+    # A run that ends in the middle leaves no result that is half of one and half of another.
+    monkeypatch.setattr(agree_command, "compute", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "tid2013.csv", result.folder, scores="mos", metrics=["psnr"], resamples=0, resume=True)
+    assert read_result(result.folder) is None
 
 
 def test_the_report_holds_the_numbers_and_nothing_from_elsewhere(result):
