@@ -34,6 +34,7 @@ from pathlib import Path
 from typing import Any
 
 from deconv_core.errors import DeconvError, JobError
+from deconv_core.files import write_json
 from deconv_core.workspace import folder as workspace_folder
 
 KINDS = ("train", "compare", "agree", "audit")
@@ -222,10 +223,10 @@ class JobFolder:
         self._status["updated"] = datetime.now(UTC).isoformat(timespec="milliseconds")
         self._status["process"] = self._process
         try:
-            _write_json(self.folder / "status.json", self._status)
-        except OSError as error:
+            write_json(self.folder / "status.json", self._status)
+        except DeconvError as error:
             # Hours of work are worth more than the news of them.
-            print(f"status.json could not be written: {error.strerror}", file=sys.stderr)
+            print(error, file=sys.stderr)
 
     def finish_message(self, message: str) -> None:
         """The sentence that stands in the status when the work has ended well, or was stopped."""
@@ -365,7 +366,7 @@ def start(kind: str, arguments: Sequence[str], *, name: str) -> Path:
     lock = _open_lock(draft)
     try:
         _try_lock(lock)  # whoever looks before the process is there sees a folder at work
-        _write_json(draft / "status.json", {"state": "waiting", "done": 0, "total": 0, "message": "starting"})
+        write_json(draft / "status.json", {"state": "waiting", "done": 0, "total": 0, "message": "starting"})
         _write_command(draft, kind, name, [kind, *words])
         folder = _place(draft, kind, name)
         _spawn(folder, _read_command(folder)[0])
@@ -395,7 +396,7 @@ def resume(folder: Path | str) -> Path:
             raise JobError(f"'{folder}' does not tell its command ({problem}); start a new job.")
         (folder / "stop").unlink(missing_ok=True)
         status = {"state": "waiting", "done": state.done, "total": state.total, "message": "starting again"}
-        _write_json(folder / "status.json", status)
+        write_json(folder / "status.json", status)
         _spawn(folder, command, "--resume")
     finally:
         os.close(lock)
@@ -588,9 +589,9 @@ def _spawn(folder: Path, command: Mapping[str, Any], *more: str) -> None:
                 start_new_session=True,  # Ctrl-C at the server is not meant for it
             )
     except (OSError, ValueError) as error:
-        _write_json(folder / "status.json", {"state": "failed", "message": "Its process could not be started."})
+        write_json(folder / "status.json", {"state": "failed", "message": "Its process could not be started."})
         raise JobError(f"The job '{folder.name}' could not be started ({error}); make room and try again.") from error
-    _write_json(folder / "process.json", {"id": process.pid, "started": process_started(process.pid)})
+    write_json(folder / "process.json", {"id": process.pid, "started": process_started(process.pid)})
     threading.Thread(target=_await_end, args=(folder, process), name=f"wait-{process.pid}", daemon=True).start()
 
 
@@ -603,15 +604,15 @@ def _await_end(folder: Path, process: subprocess.Popen) -> None:
     try:
         if _try_lock(lock) and not _read_json(folder / "status.json")[0].get("process"):
             last = _log_tail(folder / "log.txt").rpartition("\n")[2]
-            _write_json(folder / "status.json", {"state": "failed", "message": last or f"It ended with {status}."})
-    except OSError:  # deleted meanwhile
+            write_json(folder / "status.json", {"state": "failed", "message": last or f"It ended with {status}."})
+    except (DeconvError, OSError):  # deleted meanwhile
         pass
     finally:
         os.close(lock)
 
 
 def _write_command(folder: Path, kind: str, name: str, words: Sequence[str]) -> None:
-    _write_json(
+    write_json(
         folder / "command.json",
         {
             "kind": kind,
@@ -632,13 +633,6 @@ def _read_command(folder: Path) -> tuple[dict[str, Any], str]:
     if not problem and not all(isinstance(word, str) for word in words):
         problem = "command.json holds arguments that are no text"
     return ({}, problem) if problem else (found, "")
-
-
-def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    # Two processes must not write into one another's draft.
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    beside.write_text(json.dumps(content, indent=2), encoding="utf-8")
-    beside.replace(path)
 
 
 def _read_json(path: Path) -> tuple[dict[str, Any], str]:

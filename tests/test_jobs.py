@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from deconv_core import jobs
-from deconv_core.errors import JobError
+from deconv_core.errors import DeconvError, JobError
 
 ROOT = Path(__file__).resolve().parents[1]
 # Stands in for a command such as train: counts steps, saves each, goes on from the saved one.
@@ -456,7 +456,7 @@ def test_status_is_written_rarely_however_often_it_is_told(tmp_path, monkeypatch
     written = []
     with jobs.JobFolder(tmp_path / "job", kind="work") as job:
         job.status("begin", 0, 100_000)
-        monkeypatch.setattr(jobs, "_write_json", lambda path, content: written.append(content["done"]))
+        monkeypatch.setattr(jobs, "write_json", lambda path, content: written.append(content["done"]))
         began = time.perf_counter()
         for step in range(10_000):
             job.status("at it", step, 100_000)
@@ -469,10 +469,10 @@ def test_status_is_written_rarely_however_often_it_is_told(tmp_path, monkeypatch
 
 def test_a_status_that_cannot_be_written_does_not_end_the_work(tmp_path, monkeypatch, capsys):
     def no_room(path, content):
-        raise OSError(28, "No space left on device")
+        raise DeconvError("status.json could not be written (No space left on device).")
 
     with jobs.JobFolder(tmp_path / "job", kind="work") as job:
-        monkeypatch.setattr(jobs, "_write_json", no_room)
+        monkeypatch.setattr(jobs, "write_json", no_room)
         job.status("still here", 1, 2)
         monkeypatch.undo()
     assert "No space left" in capsys.readouterr().err
