@@ -7,7 +7,6 @@ two visitors who publish at once never overwrite one another.
 from __future__ import annotations
 
 import io
-import json
 import os
 import re
 import zipfile
@@ -16,7 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from deconv_core.errors import ModelError
+from deconv_core.errors import DeconvError, ModelError
+from deconv_core.files import write_json
 from deconv_core.models.saving import ZOO, read_card, verify_file
 from deconv_core.presets import model_name
 from deconv_core.workspace import folder
@@ -65,7 +65,7 @@ def rename_model(name: str, new_name: str, *, label: str = "") -> dict[str, Any]
     card = {**read_card(file), "label": _label(label or new_name)}
     target = model_name(new_name)
     if target == name:
-        _write(file.with_suffix(".json"), card)
+        write_json(file.with_suffix(".json"), card)
         return card
     renamed = _place(file, target, card)
     _remove(file)
@@ -141,20 +141,11 @@ def _place(file: Path, name: str, card: Mapping[str, Any]) -> dict[str, Any]:
     finally:
         draft.unlink(missing_ok=True)
     try:
-        _write(target.with_suffix(".json"), card)
-    except OSError as error:
+        write_json(target.with_suffix(".json"), card)
+    except DeconvError as error:
         target.unlink(missing_ok=True)
-        raise ModelError(f"The card of '{name}' could not be written ({error.strerror}); make room.") from error
+        raise ModelError(str(error)) from error
     return card
-
-
-def _write(path: Path, card: Mapping[str, Any]) -> None:
-    draft = path.with_name(f".{path.name}.{os.getpid()}.new")
-    try:
-        draft.write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _remove(file: Path) -> None:

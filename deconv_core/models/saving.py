@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deconv_core.errors import DeconvError, ModelError
+from deconv_core.files import write_whole
 from deconv_core.models.checking import (
     ALLOWED_LAYERS,
     CONFIG,
@@ -145,13 +146,8 @@ def _publish(file: Path, path: Path, card: Mapping[str, Any]) -> dict[str, Any]:
         "parameters": report["parameters"],
     }
     text = _card_text(path.stem, done)
-    new_model = path.with_name(f".{path.name}.new")
-    try:
-        shutil.copyfile(file, new_model)
-        new_model.replace(path)
-    finally:
-        new_model.unlink(missing_ok=True)
-    _write_card(path, text)
+    write_whole(path, file.read_bytes())
+    write_whole(path.with_suffix(".json"), text)
     return done
 
 
@@ -171,7 +167,7 @@ def update_card(name_or_path: str | Path, **facts: Any) -> dict[str, Any]:
         raise ModelError(
             f"The card of '{path.stem}' takes {', '.join(fixed)} from its file; save the model again instead."
         )
-    _write_card(path, _card_text(path.stem, {**read_card(path), **facts}))
+    write_whole(path.with_suffix(".json"), _card_text(path.stem, {**read_card(path), **facts}))
     return read_card(path)
 
 
@@ -182,15 +178,6 @@ def _card_text(name: str, card: Mapping[str, Any]) -> str:
         raise ModelError(
             f"The card of '{name}' cannot be written as JSON ({error}); give plain, finite values."
         ) from error
-
-
-def _write_card(path: Path, text: str) -> None:
-    new = path.with_name(f".{path.stem}.json.new")
-    try:
-        new.write_text(text, encoding="utf-8")
-        new.replace(path.with_suffix(".json"))
-    finally:
-        new.unlink(missing_ok=True)
 
 
 # ---------------------------------------------------------------------------------------------------- find and load
