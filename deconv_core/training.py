@@ -24,12 +24,14 @@ from typing import Any
 import numpy as np
 
 from deconv_core.errors import DeconvError, JobError, ModelError
+from deconv_core.files import write_json, write_whole
 from deconv_core.jobs import JobFolder
 
 OBJECTIVES = ("reconstruct", "restore")
 OPTIMIZERS = ("adam", "adamw", "sgd")
 SCHEDULES = ("cosine", "constant")
 PRECISIONS = ("float32", "bfloat16")
+_BICUBIC = "bicubic"  # what super-resolution is measured with; DISTORTIONS blur before they reduce
 _VALIDATION_PICTURES = 16
 _VALIDATION_SIDE = 256
 _SHOWN_PICTURES = 4
@@ -47,7 +49,8 @@ class TrainSettings:
         architecture: A key of ARCHITECTURES.
         arguments: Arguments of its builder.
         objective: `reconstruct` (target = input) or `restore` (degraded in, clean out).
-        degradations: For `restore`: kind -> (lowest, highest) severity; one kind is drawn for every patch.
+        degradations: For `restore`: kind -> (lowest, highest) severity; one kind is drawn for every patch. Kinds are
+            those of DISTORTIONS, and `bicubic`: reduced so many times and enlarged again, both bicubic.
         loss: A key of LOSSES.
         optimizer: One of OPTIMIZERS.
         learning_rate: Its highest rate.
@@ -99,8 +102,8 @@ class TrainSettings:
             if getattr(self, option) not in valid:
                 raise DeconvError(f"--{option} got '{getattr(self, option)}'; choose one of {', '.join(valid)}.")
         for kind, (low, high) in self.degradations.items():
-            if kind not in DISTORTIONS:
-                raise DeconvError(f"--degradations got '{kind}'; choose among {', '.join(DISTORTIONS)}.")
+            if kind not in (*DISTORTIONS, _BICUBIC):
+                raise DeconvError(f"--degradations got '{kind}'; choose among {', '.join(DISTORTIONS)}, {_BICUBIC}.")
             if not 0 <= low <= high <= 5:
                 raise DeconvError(f"--degradations got {kind}:{low:g}-{high:g}; severities rise from 0 to 5.")
         if self.objective == "restore" and not self.degradations:
@@ -169,7 +172,7 @@ def train(
     if resume and not (folder / "settings.json").exists():
         raise DeconvError(f"Nothing to resume in '{folder.name}': it holds no run. Start without --resume.")
     with JobFolder(folder, kind="train", wait_turn=wait_turn, low_priority=low_priority) as job:
-        _write_text(job.folder / "settings.json", json.dumps(asdict(settings), indent=2))
+        write_json(job.folder / "settings.json", asdict(settings))
         card = _Run(settings, job, command).go(report)
         job.finish_message(f"validation PSNR {card['validation']['psnr']:.2f} dB")
     return card
@@ -381,7 +384,6 @@ def _split(found, seed: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
 
 def _batch_maker(pictures, settings: TrainSettings, stride: int):
     """A function from the step's number to (degraded, clean), float32 in [0, 1]."""
-    from deconv_core.distortions import distort
 
     smallest = min(min(picture.shape[:2]) for picture in pictures)
     side = min(settings.patch_size, smallest) // stride * stride
@@ -408,10 +410,23 @@ def _batch_maker(pictures, settings: TrainSettings, stride: int):
             kind = kinds[rng.integers(len(kinds))]
             low, high = settings.degradations[kind]
             severity = float(rng.uniform(low, high))
-            degraded[number] = distort(patch, kind, severity, seed=int(rng.integers(2**31)))
+            degraded[number] = _degraded(patch, kind, severity, seed=int(rng.integers(2**31)))
         return degraded, clean
 
     return make
+
+
+def _degraded(picture: np.ndarray, kind: str, severity: float, *, seed: int) -> np.ndarray:
+    from deconv_core.distortions import distort
+    from deconv_core.images import resize_bicubic
+
+    if kind != _BICUBIC:
+        return distort(picture, kind, severity, seed=seed)
+    height, width = picture.shape[:2]
+    factor = max(1.0, severity)
+    small = resize_bicubic(picture, max(1, round(height / factor)), max(1, round(width / factor)))
+    again = resize_bicubic(np.round(np.clip(small, 0, 1) * 255) / 255, height, width)
+    return (np.round(np.clip(again, 0, 1) * 255) / 255).astype(np.float32)
 
 
 def batch_maker_for(settings: TrainSettings) -> Callable[[int], tuple[np.ndarray, np.ndarray]]:
@@ -512,7 +527,6 @@ class _Validation:
     """Scores of the model on the held-out pictures, cut to one size, and the few of them that are shown."""
 
     def __init__(self, model, held_out, settings: TrainSettings, stride: int):
-        from deconv_core.distortions import distort
         from deconv_core.images import crop_centre
         from deconv_core.losses import loss
         from deconv_core.models.inference import Reconstructor
@@ -527,7 +541,7 @@ class _Validation:
             for number, picture in enumerate(self.clean):
                 kind = kinds[number % len(kinds)]
                 severity = float(rng.uniform(*settings.degradations[kind]))
-                self.degraded[number] = distort(picture, kind, severity, seed=number)
+                self.degraded[number] = _degraded(picture, kind, severity, seed=number)
         self.reconstructor = Reconstructor(model, {"stride": stride})
         self.loss = loss(settings.loss).make()
 
@@ -556,10 +570,8 @@ def _write_strip(path: Path, batch: np.ndarray) -> None:
     from deconv_core.images import crop_centre, encode_png
 
     side = min(_SHOWN_SIDE, *batch.shape[1:3])
-    data = encode_png(np.concatenate([crop_centre(picture, side, side) for picture in batch[:_SHOWN_PICTURES]], axis=1))
-    beside = path.with_suffix(".part")
-    beside.write_bytes(data)
-    beside.replace(path)
+    shown = [crop_centre(picture, side, side) for picture in batch[:_SHOWN_PICTURES]]
+    write_whole(path, encode_png(np.concatenate(shown, axis=1)))
 
 
 def _card(settings: TrainSettings, row, model, found, num_held_out: int, command: str) -> dict[str, Any]:
@@ -620,13 +632,7 @@ def _write_history(path: Path, history: list[dict]) -> None:
     writer = csv.DictWriter(lines, fieldnames=list(history[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(history)
-    _write_text(path, lines.getvalue())
-
-
-def _write_text(path: Path, text: str) -> None:
-    beside = path.with_name(path.name + ".part")
-    beside.write_text(text, encoding="utf-8")
-    beside.replace(path)
+    write_whole(path, lines.getvalue())
 
 
 def settings_from(stored: Mapping[str, Any]) -> TrainSettings:

@@ -277,3 +277,11 @@ def test_weights_of_another_structure_are_refused_even_where_their_shapes_fit(se
     other = replace(settings, start_from=str(file), arguments={**SMALL, "rectified": 1})
     with pytest.raises(ModelError, match="another architecture"):
         train(other, tmp_path / "second")
+
+
+def test_bicubic_is_what_restoration_is_measured_with():
+    from deconv_core.models.measuring import degrade_for_test
+    from deconv_core.training import _degraded
+
+    picture = np.random.default_rng(6).random((48, 64, 3)).astype(np.float32)
+    np.testing.assert_array_equal(_degraded(picture, "bicubic", 2.0, seed=0), degrade_for_test(picture, "x2", seed=0))
