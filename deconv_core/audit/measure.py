@@ -337,7 +337,7 @@ def edge_width(grey: np.ndarray, half: np.ndarray | None = None, *, noise: float
     coarse_x, coarse_y = cv2.spatialGradient(cv2.blur(half, (3, 3)))
     slopes = np.abs(coarse_x) + np.abs(coarse_y)
     # Borders are mirrored, which hides edges there and makes none.
-    counts = cv2.calcHist([slopes.view(np.uint16)], [0], None, [512], [0, 2048]).ravel()
+    counts = np.bincount(slopes.ravel() >> 2)
     limit = 4 * int(np.searchsorted(np.cumsum(counts), (1 - _STRONG_SHARE) * slopes.size))
     slopes[[0, -1]] = slopes[:, [0, -1]] = 0  # the border is mirrored and says nothing
     places = np.flatnonzero(slopes >= max(limit, _WEAKEST))
@@ -356,14 +356,14 @@ def edge_width(grey: np.ndarray, half: np.ndarray | None = None, *, noise: float
 def _steepest(grey: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """Largest squared slope (Sobel, in eighths of a level per pixel) of the 2 x 2 pixels from each place on."""
     around = np.arange(-1, 3)
-    window = (around[:, None] * grey.shape[1] + around).ravel()
-    places = rows * grey.shape[1] + columns
-    near = grey.ravel()[places[:, None] + window].reshape(-1, 4, 4).astype(np.float32)
-    across = near[:, :, 2:] - near[:, :, :-2]
-    along = near[:, 2:] - near[:, :-2]
-    x = across[:, :-2] + 2 * across[:, 1:-1] + across[:, 2:]
-    y = along[:, :, :-2] + 2 * along[:, :, 1:-1] + along[:, :, 2:]
-    return (x * x + y * y).reshape(-1, 4).max(axis=1)
+    window = (around[:, None] * grey.shape[1] + around).reshape(4, 4, 1)
+    # The places last: long rows of numbers, which takes a fifth of the time.
+    near = grey.ravel()[window + (rows * grey.shape[1] + columns)].astype(np.float32)
+    across = near[:, 2:] - near[:, :-2]
+    along = near[2:] - near[:-2]
+    x = across[:-2] + 2 * across[1:-1] + across[2:]
+    y = along[:, :-2] + 2 * along[:, 1:-1] + along[:, 2:]
+    return (x * x + y * y).reshape(4, -1).max(axis=0)
 
 
 def _at(values: np.ndarray, share: float) -> float:
