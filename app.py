@@ -14,8 +14,11 @@ st.markdown(
     "your own and without sending them anywhere. Every score stands next to its control, the same comparison "
     "without a network, so you can see what the network adds."
 )
-if st.button("Score images", type="primary", icon=":material/compare:", key="overview_start"):
-    st.switch_page("pages/score_images.py")
+with st.container(horizontal=True):
+    if st.button("Score images", type="primary", icon=":material/compare:", key="overview_start"):
+        st.switch_page("pages/score_images.py")
+    if st.button("Show me in three minutes", icon=":material/slideshow:", key="overview_story"):
+        st.switch_page("pages/tell_story.py")
 
 st.subheader("An example", anchor=False)
 example = read_example()

@@ -9,6 +9,7 @@ PRODUCT = "Deconv Lab"
 # File, name in the menu, icon. A page is listed once its job works. The icons are in the font Streamlit brings along.
 PAGES = (
     ("app.py", "Overview", ":material/home:"),
+    ("pages/tell_story.py", "The story", ":material/slideshow:"),
     ("pages/score_images.py", "Score images", ":material/compare:"),
     ("pages/compare_metrics.py", "Compare metrics", ":material/scatter_plot:"),
     ("pages/train_model.py", "Train model", ":material/model_training:"),
