@@ -44,7 +44,7 @@ def _show(name: str, folder, audit: Audit) -> None:
     place = sorter(
         queue, lambda image: _card(audit, image), _CHOICES, key=f"{name}_sorter",
         queue_name=f"{audit.token} {queue_name} {len(queue)}", height=460, label="Pictures to review",
-        decide=lambda image, value: guarded(name, audit.review.decide, image, value),
+        decide=lambda image, value: _decide(name, audit, image, value),
         undo=lambda: _undo(name, audit),
         end="That was the last one. What you decided is saved; lists and report follow it.",
     )  # fmt: skip
@@ -132,9 +132,17 @@ def _card(audit: Audit, image: str) -> Card:
     return Card(picture, short(image), facts, decision)
 
 
+def _decide(name: str, audit: Audit, image: str, value: str) -> None:
+    guarded(name, audit.review.decide, image, value)
+    if audit.review.decisions.get(image) == value:
+        st.session_state.setdefault(f"{name}_mine_{audit.token}", []).append(image)
+
+
 def _undo(name: str, audit: Audit) -> str | None:
+    """Of two people at one set each takes back what they decided themselves; then whatever came last."""
+    mine = st.session_state.get(f"{name}_mine_{audit.token}")
     try:
-        return audit.review.undo()
+        return audit.review.undo(mine.pop() if mine else None)
     except DeconvError as error:
         st.session_state[f"{name}_told"] = str(error)
         return None
