@@ -574,6 +574,23 @@ def interval(values: np.ndarray, confidence: float = _CONFIDENCE) -> tuple[float
     return float(low), float(high)
 
 
+def wilson(share: float, count: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of a share (E. B. Wilson 1927, doi:10.1080/01621459.1927.10502953).
+
+    Args:
+        share: What was found, 0 to 1.
+        count: Of how many, 1 or more.
+
+    Example:
+        >>> [round(end, 3) for end in wilson(0.5, 10)]
+        [0.237, 0.763]
+    """
+    z = 1.959963984540054
+    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
+    half = z / (1 + z * z / count) * np.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
+    return max(0.0, float(middle - half)), min(1.0, float(middle + half))
+
+
 def p_value(differences: np.ndarray) -> float:
     """Two-sided p of "no difference" from resampled differences: twice the smaller side of zero, at least 1/(B + 1)."""
     known = differences[np.isfinite(differences)]

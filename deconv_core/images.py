@@ -25,7 +25,7 @@ FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")
 BACKGROUNDS = {"white": 1.0, "black": 0.0}
 MAX_PIXELS = 100_000_000
 
-_SUFFIXES = {
+SUFFIXES = {
     ".png": "PNG",
     ".jpg": "JPEG",
     ".jpeg": "JPEG",
@@ -101,7 +101,7 @@ def read_image(
 
     image, kind = _open(data, shown, max_pixels)
     notes = []
-    claimed = _SUFFIXES.get(Path(name).suffix.lower())
+    claimed = SUFFIXES.get(Path(name).suffix.lower())
     if claimed not in (None, kind):
         notes.append(f"The file's name says {claimed}, its content is {kind}; read as {kind}.")
     mode, bits = image.mode, _bit_depth(image, kind, data)

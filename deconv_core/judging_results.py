@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from deconv_core import bradley_terry
+from deconv_core.agreement import wilson
 from deconv_core.errors import DeconvError
 from deconv_core.files import write_json
 from deconv_core.judging import Stimulus, Study, read_pixels
@@ -279,7 +280,7 @@ def metric_agreement(study: Study, answers: pd.DataFrame, scores: pd.DataFrame) 
         usable = ~(np.isnan(good) | np.isnan(bad))
         agreeing = float((good > bad)[usable].sum() + 0.5 * (good == bad)[usable].sum())
         pairs = _num_pairs(rows[usable])
-        low, high = _wilson(agreeing / usable.sum(), pairs) if pairs else (np.nan, np.nan)
+        low, high = wilson(agreeing / usable.sum(), pairs) if pairs else (np.nan, np.nan)
         means = better.replace([np.inf, -np.inf], np.nan).groupby(condition).mean()
         both = pd.concat([means, ranked], axis=1, join="inner", keys=["metric", "people"]).dropna()
         r = srcc(both["metric"].to_numpy(), both["people"].to_numpy()) if len(both) >= FEWEST_RANKED else np.nan
@@ -419,14 +420,6 @@ def _by_pair(rows: pd.DataFrame) -> list[tuple[tuple[str, str], pd.DataFrame]]:
 
 def _num_pairs(rows: pd.DataFrame) -> int:
     return len({frozenset(pair) for pair in zip(rows["preferred"], rows["other"], strict=True)})
-
-
-def _wilson(rate: float, count: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share."""
-    z2 = _NORMAL_95**2
-    middle = (rate + z2 / (2 * count)) / (1 + z2 / count)
-    half = _NORMAL_95 / (1 + z2 / count) * np.sqrt(rate * (1 - rate) / count + z2 / (4 * count**2))
-    return float(max(0.0, middle - half)), float(min(1.0, middle + half))
 
 
 def _spearman_interval(r: float, count: int) -> tuple[float, float]:

@@ -25,6 +25,7 @@ from deconv_core.agreement import (
     plcc,
     resample,
     srcc,
+    wilson,
 )
 from deconv_core.direction import Direction, detect_direction, metric_direction
 from deconv_core.errors import DeconvError
@@ -562,3 +563,8 @@ def test_the_text_shows_three_digits_the_direction_and_every_note():
     assert text.startswith("Human scores: higher is better.")
     assert "1 of 120 rows" in text
     assert "mine: lower is better, guessed from the scores." in text
+
+
+def test_wilson_is_that_of_scipy():
+    expected = stats.binomtest(3, 40).proportion_ci(method="wilson")
+    assert wilson(3 / 40, 40) == (pytest.approx(expected.low), pytest.approx(expected.high))

@@ -15,7 +15,7 @@ from deconv_core.audit import measure
 from deconv_core.audit.cache import Cache
 from deconv_core.audit.checks import CHECKS
 from deconv_core.audit.copies import MAX_DISTANCE, nearest_earlier
-from deconv_core.audit.drift import compare_audits, wilson
+from deconv_core.audit.drift import compare_audits
 from deconv_core.audit.export import Choice, csv_file, list_bytes, move_script, parquet_file, report_file, split
 from deconv_core.audit.review import (
     Review,
@@ -491,13 +491,6 @@ def test_the_statistics_of_drift_are_those_of_scipy(tmp_path):
     one, other = first.numbers["contrast"], second.numbers["contrast"]
     assert row["ks"] == pytest.approx(ks_2samp(one, other).statistic)
     assert row["larger"] == pytest.approx(mannwhitneyu(other, one).statistic / (len(one) * len(other)))
-
-
-def test_wilson_is_that_of_scipy():
-    from scipy.stats import binomtest
-
-    expected = binomtest(3, 40).proportion_ci(method="wilson")
-    assert wilson(3, 40) == (pytest.approx(expected.low), pytest.approx(expected.high))
 
 
 # What leaves

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from deconv_core.agreement import wilson
 from deconv_core.audit.checks import CHECKS
 from deconv_core.audit.table import AuditTable
 from deconv_core.errors import DeconvError
@@ -169,8 +170,8 @@ def _shares(first: AuditTable, second: AuditTable, thresholds: Mapping[str, floa
         ]
         (one, count_one), (other, count_other) = counted
         share_one, share_other = one / count_one, other / count_other
-        low_one, high_one = wilson(one, count_one)
-        low_other, high_other = wilson(other, count_other)
+        low_one, high_one = wilson(share_one, count_one)
+        low_other, high_other = wilson(share_other, count_other)
         difference = share_other - share_one
         rows.append(
             {
@@ -184,20 +185,6 @@ def _shares(first: AuditTable, second: AuditTable, thresholds: Mapping[str, floa
             }
         )
     return pd.DataFrame(rows)
-
-
-def wilson(found: int, count: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share.
-
-    Example:
-        >>> [round(end, 3) for end in wilson(5, 10)]
-        [0.237, 0.763]
-    """
-    z = 1.959963984540054
-    share = found / count
-    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
-    half = z / (1 + z * z / count) * np.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    return max(0.0, float(middle - half)), min(1.0, float(middle + half))
 
 
 def _paragraph(columns: pd.DataFrame, shares: pd.DataFrame, matched: int, count: int) -> str:

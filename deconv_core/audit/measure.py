@@ -21,7 +21,7 @@ import numpy as np
 from deconv_core.archives import Member
 from deconv_core.audit.cache import Cache
 from deconv_core.errors import ImageError
-from deconv_core.images import open_header, orient, read_image, to_uint8
+from deconv_core.images import SUFFIXES, open_header, orient, read_image, to_uint8
 from deconv_core.sources import Item
 
 if TYPE_CHECKING:
@@ -72,16 +72,6 @@ VALUES = (
     "brightness",
     "contrast",
 )
-_SUFFIXES = {
-    ".png": "PNG",
-    ".jpg": "JPEG",
-    ".jpeg": "JPEG",
-    ".webp": "WEBP",
-    ".tif": "TIFF",
-    ".tiff": "TIFF",
-    ".bmp": "BMP",
-    ".gif": "GIF",
-}
 
 
 @dataclass(frozen=True)
@@ -222,7 +212,7 @@ def describe(decoded: Decoded, name: str) -> dict[str, object]:
 
 def wrong_extension(name: str, format: str) -> float:
     """1 where the name says another format than the content, else 0. The one value that a content does not decide."""
-    claimed = _SUFFIXES.get(PurePosixPath(name.lower()).suffix)
+    claimed = SUFFIXES.get(PurePosixPath(name.lower()).suffix)
     return float(claimed is not None and claimed != format)
 
 
