@@ -25,7 +25,7 @@ from deconv_core.direction import Direction, detect_direction, metric_direction,
 from deconv_core.errors import DeconvError, JobError
 from deconv_core.files import write_json
 from deconv_core.human_scores import HumanScores, Pictures, find_pictures, read_scores, resolve_column
-from deconv_core.jobs import JobFolder, stderr_is_log
+from deconv_core.jobs import JobFolder, check_resume, stderr_is_log
 from deconv_core.scoring import Problem
 
 if TYPE_CHECKING:
@@ -356,10 +356,7 @@ def run(
         from deconv_core.calibrated_metrics import check_name
 
         check_name(calibrate)
-    if not resume and (folder / "settings.json").exists():
-        raise DeconvError(f"'{folder.name}' already holds a run. Choose another folder, or go on with --resume.")
-    if resume and not folder.is_dir():
-        raise DeconvError(f"Nothing to resume in '{folder.name}': it holds no run. Start without --resume.")
+    check_resume(folder, resume)
     with JobFolder(folder, kind="agree", wait_turn=wait_turn, low_priority=low_priority) as job:
         job.status("reading the table")
         plan = prepare(source, **request)

@@ -23,7 +23,7 @@ import numpy as np
 
 from deconv_core.errors import DeconvError, ImageError, JobError
 from deconv_core.files import write_json, write_whole
-from deconv_core.jobs import JobFolder
+from deconv_core.jobs import JobFolder, check_resume
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -146,10 +146,7 @@ def compare(
     """
     settings.check()
     folder = Path(folder)
-    if not resume and (folder / "settings.json").exists():
-        raise DeconvError(f"'{folder.name}' already holds a run. Choose another folder, or go on with --resume.")
-    if resume and not folder.exists():
-        raise DeconvError(f"Nothing to resume in '{folder.name}': it holds no run. Start without --resume.")
+    check_resume(folder, resume)
     with JobFolder(folder, kind="compare", wait_turn=wait_turn, low_priority=low_priority) as job:
         settings = settings.complete()
         write_json(folder / "settings.json", asdict(settings))

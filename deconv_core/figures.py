@@ -1112,18 +1112,8 @@ def agreement_intervals(table: pd.DataFrame, *, metrics: Mapping[str, Any] | Non
     spans = ["" if math.isnan(a) else f", 95 % interval {a:.3f} to {b:.3f}" for a, b in zip(low, high, strict=True)]
     figure = go.Figure(
         go.Scatter(
-            x=values,
+            **_points_with_intervals(values, low, high),
             y=["<br>".join(textwrap.wrap(_escaped(_facts(key, known)[0]), 24)) for key in rows["metric"]],
-            mode="markers",
-            marker={"color": COLOURS[0], "size": 10},
-            error_x={
-                "type": "data",
-                "symmetric": False,
-                "array": np.nan_to_num(high - values),
-                "arrayminus": np.nan_to_num(values - low),
-                "color": COLOURS[0],
-                "thickness": 2,
-            },
             text=spans,
             hovertemplate="%{y}: SRCC %{x:.3f}%{text}<extra></extra>",
         )
@@ -1166,18 +1156,8 @@ def interval_dots(
     spans = ["" if math.isnan(a) else f", 95 % interval {a:.3g} to {b:.3g}" for a, b in zip(low, high, strict=True)]
     figure = go.Figure(
         go.Scatter(
-            x=middle,
+            **_points_with_intervals(middle, low, high),
             y=list(range(len(order))),
-            mode="markers",
-            marker={"color": COLOURS[0], "size": 10},
-            error_x={
-                "type": "data",
-                "symmetric": False,
-                "array": np.nan_to_num(high - middle),
-                "arrayminus": np.nan_to_num(middle - low),
-                "color": COLOURS[0],
-                "thickness": 2,
-            },
             text=[f"{word}: {value:.3g}{told}" for word, value, told in zip(words, middle, spans, strict=True)],
             hovertemplate="%{text}<extra></extra>",
         )
@@ -1190,6 +1170,23 @@ def interval_dots(
     )
     figure.update_layout(hovermode="closest", showlegend=False)
     return _finish(figure, height=110 + 28 * len(order))
+
+
+def _points_with_intervals(values: np.ndarray, low: np.ndarray, high: np.ndarray) -> dict[str, Any]:
+    """Across: a point for each value and a line from `low` to `high`, none where these are missing."""
+    return {
+        "x": values,
+        "mode": "markers",
+        "marker": {"color": COLOURS[0], "size": 10},
+        "error_x": {
+            "type": "data",
+            "symmetric": False,
+            "array": np.nan_to_num(high - values),
+            "arrayminus": np.nan_to_num(values - low),
+            "color": COLOURS[0],
+            "thickness": 2,
+        },
+    }
 
 
 def learning_curve(rows: Sequence[Mapping[str, float]]) -> go.Figure:

@@ -290,6 +290,24 @@ class JobFolder:
             time.sleep(_TURN_SECONDS)
 
 
+def check_resume(folder: Path, resume: bool, *, begun: bool = False) -> None:
+    """Refuse to write over a run, and to go on where there is none.
+
+    Args:
+        folder: The job folder that was asked for.
+        resume: Whether the run in it is to go on.
+        begun: Going on needs the `settings.json` of a run that has begun; without it the folder is enough.
+
+    Raises:
+        DeconvError: The folder holds a run and `resume` is not given, or the other way round.
+    """
+    holds_run = (folder / "settings.json").exists()
+    if not resume and holds_run:
+        raise DeconvError(f"'{folder.name}' already holds a run. Choose another folder, or go on with --resume.")
+    if resume and not (holds_run if begun else folder.is_dir()):
+        raise DeconvError(f"Nothing to resume in '{folder.name}': it holds no run. Start without --resume.")
+
+
 def stderr_is_log() -> bool:
     """Whether `start` or `resume` made this process: what it prints to stderr then stands in its `log.txt` already."""
     return _STARTED_BY in os.environ

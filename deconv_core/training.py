@@ -25,7 +25,7 @@ import numpy as np
 
 from deconv_core.errors import DeconvError, JobError, ModelError
 from deconv_core.files import write_json, write_whole
-from deconv_core.jobs import JobFolder
+from deconv_core.jobs import JobFolder, check_resume
 
 OBJECTIVES = ("reconstruct", "restore")
 OPTIMIZERS = ("adam", "adamw", "sgd")
@@ -167,10 +167,7 @@ def train(
     """
     settings.check()
     folder = Path(folder)
-    if not resume and (folder / "settings.json").exists():
-        raise DeconvError(f"'{folder.name}' already holds a run. Choose another folder, or go on with --resume.")
-    if resume and not (folder / "settings.json").exists():
-        raise DeconvError(f"Nothing to resume in '{folder.name}': it holds no run. Start without --resume.")
+    check_resume(folder, resume, begun=True)
     with JobFolder(folder, kind="train", wait_turn=wait_turn, low_priority=low_priority) as job:
         write_json(job.folder / "settings.json", asdict(settings))
         card = _Run(settings, job, command).go(report)

@@ -41,7 +41,7 @@ from deconv_core.audit.parts import (
 from deconv_core.comparison import peak_memory
 from deconv_core.errors import DeconvError
 from deconv_core.files import write_json
-from deconv_core.jobs import JobFolder
+from deconv_core.jobs import JobFolder, check_resume
 from deconv_core.sources import NAMES, Fingerprint, Item, allowed_roots, iterate
 from deconv_core.workspace import folder as workspace_folder
 
@@ -155,10 +155,7 @@ def run_audit(
     """
     settings.check()
     folder = Path(folder)
-    if not resume and (folder / "settings.json").exists():
-        raise DeconvError(f"'{folder.name}' already holds a run. Choose another folder, or go on with --resume.")
-    if resume and not (folder / "settings.json").exists() and not folder.exists():
-        raise DeconvError(f"Nothing to resume in '{folder.name}': it holds no run. Start without --resume.")
+    check_resume(folder, resume)
     with JobFolder(folder, kind="audit", wait_turn=wait_turn, low_priority=low_priority) as job:
         write_json(job.folder / "settings.json", asdict(settings))
         summary = _Run(settings, job, command, report).go()
