@@ -9,6 +9,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -67,7 +68,8 @@ def work(tmp_path, monkeypatch):
     for path in filter(Path.is_file, (tmp_path / "home" / "jobs").glob("*/process.json")):
         number, started = json.loads(path.read_text()).values()
         if started and jobs.process_started(number) == started:
-            os.kill(number, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it ended just now
+                os.kill(number, signal.SIGKILL)
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 20) -> object:
