@@ -19,7 +19,6 @@ from pages.ui.cached import VIEW_PIXELS
 from pages.ui.inputs import plain
 from pages.ui.viewer import Legend, Shot, viewer
 
-_MODEL_CHECKS = ("reconstruction", "reconstruction_outlier")
 _NEIGHBOUR_WORDS = {"exact_duplicate": "the same bytes", "near_duplicate": "looks alike"}
 
 

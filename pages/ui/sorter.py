@@ -17,7 +17,6 @@ from pages.ui.thumbnails import published
 
 BEHIND, AHEAD = 2, 10  # pictures sent around the place that is looked at
 _HERE = Path(__file__).parent
-_UNDO = "z"
 
 
 @dataclass(frozen=True)
