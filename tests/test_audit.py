@@ -378,9 +378,9 @@ def test_parts_of_an_older_version_are_measured_again(whole, tmp_path, monkeypat
     data, expected = whole
     monkeypatch.setattr("deconv_core.audit.measure.RECIPE", "measured 0")
     with monkeypatch.context() as patch:
-        patch.setattr("deconv_core.audit.measure.tones", lambda grey: {"dark": 1.0, "brightness": 1.0})
+        patch.setattr("deconv_core.audit.pixels.tones", lambda counts: {"dark": np.full(len(counts), 1.0)})
         run_audit(AuditSettings(str(data)), tmp_path / "job")
-    monkeypatch.setattr("deconv_core.audit.measure.RECIPE", "measured 1")
+    monkeypatch.setattr("deconv_core.audit.measure.RECIPE", "measured of another version")
     (data / "0009.png").unlink()
     run_audit(AuditSettings(str(data)), tmp_path / "job", resume=True)
     found = table_of(tmp_path / "job")

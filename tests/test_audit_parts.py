@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from deconv_core.audit import measure
+from deconv_core.audit import pixels as looking
 from deconv_core.audit.cache import Cache
 from deconv_core.audit.checks import CHECKS
 from deconv_core.audit.copies import MAX_DISTANCE, nearest_earlier
@@ -63,6 +64,21 @@ def grey(key: str = "coffee") -> np.ndarray:
     return pixels[..., 0] if pixels.shape[2] == 1 else cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
 
 
+def measured(number, modified):
+    from deconv_core.sources import Item
+
+    (row,) = measure.measure_chunk([(number, modified, Item("a.png", origin=file_bytes(coffee()[:50, :60])))])
+    return row
+
+
+def tones_of(plane):
+    return {name: values[0] for name, values in looking.tones(looking.count_levels(plane)[None]).items()}
+
+
+def statistics_of(picture):
+    return looking.conclude([looking.look(picture)])[0]
+
+
 # Reading
 
 
@@ -107,7 +123,7 @@ def test_the_quick_reader_leaves_turning_to_its_caller():
 def test_tones_of_a_picture_of_two_halves():
     plane = np.zeros((40, 40), np.uint8)
     plane[:, 20:] = 200
-    found = measure.tones(plane)
+    found = tones_of(plane)
     assert found["low_information"] == pytest.approx(1)
     assert (found["dark"], found["light"], found["low_contrast"]) == (200, 0, 200)
     assert (found["clipped"], found["brightness"], found["contrast"]) == (50, 100, 100)
@@ -115,11 +131,18 @@ def test_tones_of_a_picture_of_two_halves():
 
 def test_a_flat_picture_has_no_information_and_no_edges():
     plane = np.full((64, 64), 128, np.uint8)
-    found = measure.tones(plane)
+    found = tones_of(plane)
     assert (found["low_information"], found["low_contrast"], found["clipped"]) == (0, 0, 0)
-    assert np.isnan(measure.edge_width(plane))
-    assert measure.noise(plane) == 0
-    assert measure.blockiness(plane) == 0
+    assert np.isnan(looking.edge_width(plane))
+    assert looking.noise(plane) == 0
+    assert looking.blockiness(plane) == 0
+
+
+def test_part_of_a_large_picture_stands_for_the_whole():
+    plane = np.tile(np.arange(256, dtype=np.uint8), (2000, 12))
+    found = tones_of(plane)
+    assert (found["dark"], found["light"]) == pytest.approx((242.25, 12), abs=2)
+    assert found["low_information"] == pytest.approx(8, abs=0.05)
 
 
 def test_the_width_of_a_single_edge_is_found():
@@ -127,7 +150,7 @@ def test_the_width_of_a_single_edge_is_found():
 
     def found(sigma: float) -> float:
         x = np.arange(256) - 127.5
-        return measure.edge_width(np.tile(np.round(40 + 170 * ndtr(x / sigma)), (256, 1)).astype(np.uint8))
+        return looking.edge_width(np.tile(np.round(40 + 170 * ndtr(x / sigma)), (256, 1)).astype(np.uint8))
 
     widths = [found(sigma) for sigma in (0.5, 1, 1.5, 2, 3, 4, 6)]
     assert (np.diff(widths) > 0).all()
@@ -142,65 +165,73 @@ def test_blur_is_told_from_noise_and_from_soft_backgrounds():
     blurred = to_uint8(blurred)[..., 0]
     generator = np.random.default_rng(2)
     noisy = np.clip(blurred + generator.normal(0, 6, blurred.shape), 0, 255).astype(np.uint8)
-    grain = measure.noise(noisy)
+    grain = looking.noise(noisy)
     limit = CHECKS["blurry"].threshold
-    assert measure.edge_width(sharp) < limit < measure.edge_width(blurred)
-    assert measure.edge_width(noisy, noise=grain) > limit
+    assert looking.edge_width(sharp) < limit < looking.edge_width(blurred)
+    assert looking.edge_width(noisy, noise=grain) > limit
     half_soft = blurred.copy()
     half_soft[:, :300] = sharp[:, :300]
-    assert measure.edge_width(half_soft) < limit
+    assert looking.edge_width(half_soft) < limit
 
 
 @pytest.mark.parametrize("sigma", [3.0, 10.0, 25.0])
-def test_noise_of_known_strength_is_found(sigma):
+@pytest.mark.parametrize("side", [256, 700])
+def test_noise_of_known_strength_is_found(sigma, side):
     generator = np.random.default_rng(0)
-    plane = np.clip(np.round(128 + generator.normal(0, sigma, (256, 256))), 0, 255).astype(np.uint8)
+    plane = np.clip(np.round(128 + generator.normal(0, sigma, (side, side))), 0, 255).astype(np.uint8)
     # The smoothest fifth of the blocks lies a little below the mean of all.
-    assert measure.noise(plane) == pytest.approx(sigma, rel=0.1)
+    assert looking.noise(plane) == pytest.approx(sigma, rel=0.1)
 
 
 def test_blocks_are_found_wherever_their_grid_lies():
     damaged = to_uint8(distort(grey()[..., None] / np.float32(255), "jpeg", 5))[..., 0]
-    whole = measure.blockiness(damaged)
-    assert whole > CHECKS["blocky"].threshold > measure.blockiness(grey())
-    assert measure.blockiness(damaged[3:, 5:]) == pytest.approx(whole, rel=0.05)
+    whole = looking.blockiness(damaged)
+    assert whole > CHECKS["blocky"].threshold > looking.blockiness(grey())
+    assert looking.blockiness(damaged[3:, 5:]) == pytest.approx(whole, rel=0.05)
 
 
 def test_colourfulness_is_that_of_the_paper():
-    pixels = coffee()[::5, ::5].copy()
-    red, green, blue = pixels.astype(np.float64).reshape(-1, 3).T
-    first, second = red - green, (red + green) / 2 - blue
-    expected = np.hypot(first.std(), second.std()) + 0.3 * np.hypot(first.mean(), second.mean())
-    assert measure.colours(pixels[:64, :64])["dull"] > 0
-    small = np.ascontiguousarray(pixels[:60, :60])
-    red, green, blue = small.astype(np.float64).reshape(-1, 3).T
-    first, second = red - green, (red + green) / 2 - blue
-    expected = np.hypot(first.std(), second.std()) + 0.3 * np.hypot(first.mean(), second.mean())
-    assert measure.colours(small)["dull"] == pytest.approx(expected, rel=1e-4)
+    pictures = np.stack([coffee()[:60, :60], coffee()[100:160, 200:260]])
+    found = looking.colourfulness(np.moveaxis(pictures, 3, 1))
+    for one, value in zip(pictures, found, strict=True):
+        red, green, blue = one.astype(np.float64).reshape(-1, 3).T
+        first, second = red - green, (red + green) / 2 - blue
+        expected = np.hypot(first.std(), second.std()) + 0.3 * np.hypot(first.mean(), second.mean())
+        assert value == pytest.approx(expected, rel=1e-4)
 
 
 def test_one_coloured_pixel_makes_a_grey_picture_coloured():
-    pixels = np.repeat(grey()[..., None], 3, axis=2)
-    assert measure.colours(pixels)["grey_as_colour"] == 0
-    pixels[301, 203] = (10, 90, 10)
-    assert measure.colours(pixels)["grey_as_colour"] == 80
-    assert measure.colours(pixels[..., 0]) == {}
+    picture = np.repeat(grey()[..., None], 3, axis=2)
+    found = statistics_of(picture)
+    assert found["grey_as_colour"] == 0
+    assert np.isnan(found["dull"])
+    picture[301, 203] = (10, 90, 10)
+    assert statistics_of(picture)["grey_as_colour"] == 80
+    assert "grey_as_colour" not in statistics_of(picture[..., 0])
 
 
-def test_the_perceptual_hash_is_that_of_the_library():
+def test_perceptual_hashes_are_those_of_the_library():
     import imagehash
 
-    for picture_pixels in photographs(10, 128):
-        image = Image.fromarray(to_uint8(picture_pixels)).convert("L")
-        assert measure.perceptual_hash(image) == int(str(imagehash.phash(image)), 16)
+    images = [Image.fromarray(to_uint8(one)).convert("L").resize((32, 32)) for one in photographs(10, 128)]
+    found = looking.perceptual_hashes(np.stack([np.asarray(image) for image in images]))
+    assert found.tolist() == [int(str(imagehash.phash(image)), 16) for image in images]
 
 
 @pytest.mark.parametrize("height, width", [(1, 1), (1, 50), (2, 3), (15, 15), (16, 16), (33, 2000), (2500, 40)])
 def test_every_size_can_be_measured(height, width):
-    pixels = np.random.default_rng(1).integers(0, 256, (height, width, 3), np.uint8)
-    found = measure.statistics(measure.Decoded(pixels, "PNG", "RGB", 8, 1, 1))
+    found = statistics_of(np.random.default_rng(1).integers(0, 256, (height, width, 3), np.uint8))
     assert np.isfinite(found["brightness"])
     assert 0 <= found["hash"] < 2**64
+
+
+def test_numbers_do_not_depend_on_the_pictures_beside():
+    looks = [looking.look(one) for one in (coffee(), coffee()[:50, :70], grey(), np.zeros((9, 9, 3), np.uint8))]
+    together = looking.conclude(looks)
+    for seen, found in zip(looks, together, strict=True):
+        (alone,) = looking.conclude([seen])
+        assert list(alone) == list(found)
+        np.testing.assert_array_equal(list(alone.values()), list(found.values()))
 
 
 # Copies
@@ -591,9 +622,7 @@ def test_the_report_stands_alone_and_escapes_names(audited, tmp_path):
 
 
 def test_the_cache_gives_back_what_it_was_given(tmp_path):
-    from deconv_core.sources import Item
-
-    row = measure.measure(Item("a.png", origin=file_bytes(coffee()[:50, :60])), 3, 10)
+    row = measured(3, 10)
     cache = Cache(tmp_path / "cache.sqlite", "recipe", measure.VALUES)
     cache.keep([("place", row["bytes"], 10, row["digest"])], {row["digest"]: row})
     found = cache.find([("other", 1, 1), ("place", row["bytes"], 10)])
@@ -613,9 +642,7 @@ def test_the_cache_gives_back_what_it_was_given(tmp_path):
 def test_a_file_changed_a_moment_ago_is_not_trusted_by_its_time(tmp_path):
     import time
 
-    from deconv_core.sources import Item
-
-    row = measure.measure(Item("a.png", origin=file_bytes(coffee()[:50, :60])))
+    row = measured(0, 0)
     cache = Cache(tmp_path / "cache.sqlite", "recipe", measure.VALUES)
     now = time.time_ns()
     cache.keep([("place", row["bytes"], now, row["digest"])], {row["digest"]: row})

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deconv_core.audit.measure import reduced
+from deconv_core.audit.pixels import reduced
 from deconv_core.errors import DeconvError, ImageError
 from deconv_core.images import read_image, to_channels
 from deconv_core.sources import Item

@@ -16,7 +16,8 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from deconv_core.archives import Limits, Member
-from deconv_core.audit.measure import decode, reduced
+from deconv_core.audit.measure import decode
+from deconv_core.audit.pixels import reduced
 from deconv_core.audit.run import AuditSettings, items_of, settings_from
 from deconv_core.audit.table import AuditTable
 from deconv_core.errors import DeconvError, ImageError

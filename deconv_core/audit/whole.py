@@ -9,7 +9,7 @@ import numpy as np
 
 from deconv_core.audit.checks import CHECKS, flag
 from deconv_core.audit.copies import nearest_earlier
-from deconv_core.audit.measure import GRID
+from deconv_core.audit.pixels import GRID
 
 if TYPE_CHECKING:
     import pandas as pd
