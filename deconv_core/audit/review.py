@@ -1,7 +1,9 @@
-"""What people decide about the pictures of an audit, the thresholds they chose, and how many bad ones slipped through.
+"""What people decide about the pictures of an audit, what they chose for it, and how many bad ones slipped through.
 
 Decisions are lines appended to `results/review.jsonl`, so nothing is lost and everything can be undone; thresholds lie
-in `results/thresholds.json`, the sample that "surprise me" drew in `results/surprise.json`.
+in `results/thresholds.json`, points of the quality risk in `results/weights.json`, the sample that "surprise me" drew
+in `results/surprise.json`. All of it belongs to the data set: the next audit of the same source takes it over, see
+`take_over`.
 """
 
 from __future__ import annotations
@@ -10,20 +12,43 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from deconv_core.audit.checks import CHECKS
+from deconv_core.audit.risk import check_weights, set_risk
 from deconv_core.audit.table import AuditTable, Filter
 from deconv_core.errors import DeconvError
 from deconv_core.files import write_json
 
 DECISIONS = ("keep", "drop", "unsure")
 _STRATA = 4
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What counts when pictures are told good from bad, and ranked.
+
+    Attributes:
+        checks: Checks that make a picture bad; None for all that were made.
+        thresholds: Check -> threshold that counts instead of the default.
+        decisions: Name -> keep, drop or unsure.
+        weights: Check -> points of the quality risk that count instead of the default.
+    """
+
+    checks: tuple[str, ...] | None = None
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    decisions: Mapping[str, str] = field(default_factory=dict)
+    weights: Mapping[str, float] = field(default_factory=dict)
+
+
+def saved_choice(folder: Path | str) -> Choice:
+    """The thresholds, decisions and points that are saved with an audit."""
+    return Choice(thresholds=threshold_values(folder), decisions=Review(folder).decisions, weights=read_weights(folder))
 
 
 class Review:
@@ -90,10 +115,22 @@ class Review:
         Raises:
             DeconvError: Another word than keep, drop and unsure, or the file cannot be written.
         """
-        if decision not in DECISIONS:
-            raise DeconvError(f"A picture cannot be '{decision}'; choose one of {', '.join(DECISIONS)}.")
+        _check_decision(decision)
         self._append({"image": image, "decision": decision, "time": round(time.time())})
         self._set(image, decision)
+
+    def decide_all(self, decisions: Mapping[str, str]) -> None:
+        """Write down many decisions at once, as `decide`.
+
+        Raises:
+            DeconvError: Another word than keep, drop and unsure, or the file cannot be written.
+        """
+        for decision in set(decisions.values()):
+            _check_decision(decision)
+        now = round(time.time())
+        self._append(*({"image": image, "decision": decision, "time": now} for image, decision in decisions.items()))
+        for image, decision in decisions.items():
+            self._set(image, decision)
 
     def undo(self, image: str | None = None) -> str | None:
         """Take the last decision back; the name of its picture, or None where there is none.
@@ -123,22 +160,41 @@ class Review:
         """(decided, all) of these pictures."""
         return sum(image in self.decisions for image in images), len(images)
 
-    def _append(self, entry: Mapping[str, Any]) -> None:
+    def _append(self, *entries: Mapping[str, Any]) -> None:
+        if not entries:
+            return
+        lines = b"".join(json.dumps(entry).encode() + b"\n" for entry in entries)
         try:
-            # One write of one line: two visitors at once do not mix their lines. A line that a kill cut short is ended.
+            # One write of whole lines: two visitors at once do not mix theirs. A line that a kill cut short is ended.
             with self._path.open("ab") as file:
                 start = b"" if not file.tell() or _ends_line(self._path) else b"\n"
-                file.write(start + json.dumps(entry).encode() + b"\n")
+                file.write(start + lines)
         except OSError as error:
             raise DeconvError(
                 f"The decision could not be written ({error.strerror}); check the job folder and its space."
             ) from error
 
 
+def _check_decision(decision: str) -> None:
+    if decision not in DECISIONS:
+        raise DeconvError(f"A picture cannot be '{decision}'; choose one of {', '.join(DECISIONS)}.")
+
+
 def _ends_line(path: Path) -> bool:
     with path.open("rb") as file:
         file.seek(-1, os.SEEK_END)
         return file.read(1) == b"\n"
+
+
+def places_of(table: AuditTable, images: Sequence[str]) -> np.ndarray:
+    """The row of every name, int64, -1 for names that the table does not hold; one look-up for all of them."""
+    import pyarrow as pa
+    import pyarrow.compute as compute
+
+    # Names are data: one that is no text is no name of the table.
+    texts = [name.encode("utf-8", "backslashreplace").decode() for name in images]
+    found = compute.index_in(pa.array(texts, table.names.type), value_set=table.names)
+    return found.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
 
 
 # Thresholds
@@ -189,6 +245,30 @@ def threshold_values(folder: Path | str) -> dict[str, float]:
     return {key: chosen.value for key, chosen in read_thresholds(folder).items()}
 
 
+# Points of the quality risk
+
+
+def read_weights(folder: Path | str) -> dict[str, float]:
+    """Check -> points of the quality risk saved with an audit; those left at their default are not in it."""
+    try:
+        content = json.loads((Path(folder) / "results" / "weights.json").read_bytes())
+        found = {key: float(value) for key, value in content.items()}
+        check_weights(found)
+    except (OSError, ValueError, TypeError, AttributeError):  # a DeconvError is a ValueError
+        return {}
+    return found
+
+
+def save_weights(folder: Path | str, weights: Mapping[str, float]) -> None:
+    """Save the points of the quality risk of an audit; an empty mapping resets all.
+
+    Raises:
+        DeconvError: An unknown check, points below 0 or none, or a folder that is read-only.
+    """
+    check_weights(weights)
+    write_json(Path(folder) / "results" / "weights.json", {key: float(value) for key, value in weights.items()})
+
+
 # Surprise me
 
 
@@ -219,11 +299,19 @@ def draw_surprise(
     *,
     seed: int = 0,
     thresholds: Mapping[str, float] | None = None,
+    weights: Mapping[str, float] | None = None,
 ) -> list[str]:
     """Draw pictures from those that passed all checks, and keep the sample in the job folder.
 
     Stratified: as many from each quarter of the passes by quality risk as is its share, so that near misses and clear
     passes are both there, and the sample still stands for all passes. Shuffled, so that its order tells nothing.
+
+    Args:
+        folder: The job folder.
+        table: The audit's table.
+        count: How many, if so many passed.
+        seed: Decides which.
+        thresholds, weights: Those that count instead of the defaults.
 
     Returns:
         Their names.
@@ -231,26 +319,72 @@ def draw_surprise(
     thresholds = dict(thresholds or {})
     passes = table.select(Filter(passed=True, thresholds=thresholds))
     generator = np.random.default_rng(seed)
-    ranked = table.order(passes, "quality_risk")
+    risk = set_risk(table, Choice(thresholds=thresholds, weights=weights or {}))
+    ranked = passes[np.argsort(risk[passes], kind="stable")]
     chosen: list[int] = []
     wanted = min(count, len(ranked))
     for number, stratum in enumerate(np.array_split(ranked, _STRATA)):
         size = wanted * (number + 1) // _STRATA - wanted * number // _STRATA
         chosen.extend(generator.choice(stratum, min(size, len(stratum)), replace=False).tolist())
     names = [table.names[place].as_py() for place in generator.permutation(np.array(chosen, np.int64))]
-    content = {"images": names, "passes": len(passes), "seed": seed, "thresholds": thresholds}
+    content = {
+        "images": names,
+        "passes": len(passes),
+        "seed": seed,
+        "thresholds": thresholds,
+        "pictures": table.count,
+        "fingerprint": table.summary.get("fingerprint", ""),
+    }
     write_json(Path(folder) / "results" / "surprise.json", content)
     return names
 
 
 def read_surprise(folder: Path | str) -> dict[str, Any]:
-    """The sample drawn last: `images`, `passes`, `seed`, `thresholds`; empty where there is none."""
+    """The sample drawn last; empty where there is none.
+
+    Returns:
+        `images` (names), `passes`, `seed`, `thresholds`, and, in samples of today, `pictures` and `fingerprint` of the
+        set from which it was drawn.
+    """
     try:
         content = json.loads((Path(folder) / "results" / "surprise.json").read_bytes())
-    except (OSError, ValueError):
+        images = [name for name in content["images"] if isinstance(name, str)]
+        thresholds = {str(key): float(value) for key, value in content.get("thresholds", {}).items()}
+        numbers = {"passes": int(content.get("passes", 0)), "seed": int(content.get("seed", 0))}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return {}
-    good = isinstance(content, dict) and isinstance(content.get("images"), list)
-    return content if good else {}
+    return {**content, "images": images, "thresholds": thresholds, **numbers}
+
+
+def outdated(sample: Mapping[str, Any], table: AuditTable, thresholds: Mapping[str, float] | None = None) -> str:
+    """Why a sample no longer stands for what passes now; "" where it does.
+
+    Args:
+        sample: As `read_surprise` gives it.
+        table: The audit's table.
+        thresholds: Those that count now instead of the defaults.
+    """
+    thresholds, drawn = thresholds or {}, sample["thresholds"]
+    moved = [
+        key
+        for key in table.checks
+        if CHECKS[key].flags_when != "set"
+        and drawn.get(key, CHECKS[key].threshold) != thresholds.get(key, CHECKS[key].threshold)
+    ]
+    if moved:
+        row = CHECKS[moved[0]]
+        then, now = (
+            f"{chosen.get(row.key, row.threshold):.{row.digits}f} {row.unit}".strip() for chosen in (drawn, thresholds)
+        )
+        more = f" and of {len(moved) - 1} more" if len(moved) > 1 else ""
+        return (
+            f"The threshold of “{row.label}”{more} was changed since these were drawn (from {then} to {now}), so other "
+            "pictures pass now; draw others."
+        )
+    known = (sample.get("pictures"), sample.get("fingerprint"))
+    if known != (None, None) and known != (table.count, table.summary.get("fingerprint", "")):
+        return "The set was other when these were drawn: pictures have come, gone or changed since; draw others."
+    return ""
 
 
 def miss_rate(sample: Mapping[str, Any], decisions: Mapping[str, str]) -> MissRate:

@@ -18,12 +18,26 @@ from deconv_core.errors import DeconvError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from deconv_core.audit.review import Choice
+    from deconv_core.audit.table import AuditTable
+
 LARGEST = 100.0
 
 
 def default_weights() -> dict[str, float]:
     """Check -> points, as the table of checks states them."""
     return {row.key: row.weight for row in CHECKS.values()}
+
+
+def check_weights(weights: Mapping[str, float]) -> None:
+    """Make sure that points can be used.
+
+    Raises:
+        DeconvError: They are those of an unknown check, negative or not finite.
+    """
+    for key, weight in weights.items():
+        if key not in CHECKS or not 0 <= weight < float("inf"):
+            raise DeconvError(f"The weight of '{key}' is {weight}; expected a known check and 0 points or more.")
 
 
 def extent(check: Check, values: np.ndarray, threshold: float | None = None) -> np.ndarray:
@@ -40,7 +54,9 @@ def extent(check: Check, values: np.ndarray, threshold: float | None = None) -> 
     good = check.low if check.flags_when == "above" else check.high
     way = limit - good
     with np.errstate(invalid="ignore", over="ignore"):
-        share = np.clip((values - good) / (way if abs(way) > 1e-9 else np.copysign(1e-9, way)), 0, 1e6) ** 4
+        share = np.clip((values - good) / (way if abs(way) > 1e-9 else np.copysign(1e-9, way)), 0, 1e6)
+    share *= share
+    share *= share
     return np.nan_to_num(share / (1 + share))
 
 
@@ -55,9 +71,7 @@ def contributions(
     import pandas as pd
 
     weights, thresholds = default_weights() | dict(weights or {}), thresholds or {}
-    for key, weight in weights.items():
-        if key not in CHECKS or not 0 <= weight < float("inf"):
-            raise DeconvError(f"The weight of '{key}' is {weight}; expected a known check and 0 points or more.")
+    check_weights(weights)
     columns = {
         key: weight * extent(CHECKS[key], frame[key].to_numpy(), thresholds.get(key))
         for key, weight in weights.items()
@@ -72,3 +86,12 @@ def risk(
     """The quality risk of every row, float32 from 0 (nothing found) to 100; see the module's docstring."""
     points = contributions(frame, weights, thresholds)
     return np.minimum(points.to_numpy().sum(axis=1), LARGEST).astype(np.float32)
+
+
+def set_risk(table: AuditTable, choice: Choice) -> np.ndarray:
+    """The quality risk of every picture of an audit by the points and thresholds that count for it.
+
+    The one risk of pages, review, samples and reports. The column `quality_risk` of the finished table is the same by
+    the default points and thresholds.
+    """
+    return risk(table.numbers[list(table.checks)], choice.weights, choice.thresholds)
