@@ -29,7 +29,7 @@ SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
 MAX_NAME = 1024  # characters; longer names serve no one and swell tables and pages
 
 _NESTED = (*SUFFIXES, ".tar.bz2", ".tar.xz", ".tar.zst", ".7z", ".rar")
-_STORED, _DEFLATED, _TAR = 0, 8, -1
+_STORED, _DEFLATED, _TAR, _PACKED_TAR = 0, 8, -1, -2
 _RATIO_FROM = 16 * 2**20  # bytes; below this no ratio does harm, and flat pictures do shrink a thousandfold
 _DIRECTORY_BYTES = 2**29  # of a zip's list of contents, which is held in memory while it is counted
 _HEADER_BYTES = 2**20  # of one tar header with its long names and attributes
@@ -90,13 +90,16 @@ class Member:
             return self.data
         try:
             with self.archive.open("rb") as file:
+                if self.method == _PACKED_TAR:
+                    file = gzip.GzipFile(fileobj=file)  # there is no way but through what comes before
                 file.seek(self.offset)
-                content = file.read(self.size) if self.method == _TAR else self._unzip(file)
-        except (OSError, struct.error, zlib.error) as error:
+                content = file.read(self.size) if self.method in (_TAR, _PACKED_TAR) else self._unzip(file)
+        except (OSError, struct.error, zlib.error, EOFError) as error:
             reason = getattr(error, "strerror", None) or "the packed bytes are damaged"
             raise self._damaged(reason) from error
         if len(content) != self.size:
-            raise self._damaged("the archive ends within it" if self.method == _TAR else "its stated size is wrong")
+            is_zip = self.method in (_STORED, _DEFLATED)
+            raise self._damaged("its stated size is wrong" if is_zip else "the archive ends within it")
         return content
 
     def _unzip(self, file: BinaryIO) -> bytes:
@@ -458,9 +461,11 @@ def _tar_member(path, entry: tarfile.TarInfo, file: _Forward, names, wanted, lim
     if not reason and not wanted(name):
         return None
     reason = reason or _refuse_content(name, entry.size, None, limits)
-    data = None
-    if not reason and file._packed is not None:
-        data = file.read_content(entry.size)
-        if len(data) != entry.size:
-            raise tarfile.ReadError(f"{shown(name)} is cut short")
-    return Member(name, entry.size, reason, path, entry.offset_data, entry.size, _TAR, 0, data)
+    data, method = None, _TAR
+    if file._packed is not None:
+        method = _PACKED_TAR
+        if not reason:
+            data = file.read_content(entry.size)
+            if len(data) != entry.size:
+                raise tarfile.ReadError(f"{shown(name)} is cut short")
+    return Member(name, entry.size, reason, path, entry.offset_data, entry.size, method, 0, data)

@@ -14,12 +14,14 @@ from __future__ import annotations
 import csv
 import hashlib
 import heapq
+import json
 import os
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +46,7 @@ _IMAGE_COLUMNS = ("image", "file", "filename", "file_name", "path", "name")
 _PARQUET_NAMES = ("file_name", "filename", "path", "name", "key", "__key__", "id")
 _SHARDS = (".tar", ".tar.gz", ".tgz", ".parquet", ".npz")
 _PARQUET_ROWS = 16  # rows held at once
+_PARQUET_BUFFER = 2**20  # bytes of a column read ahead; without it a whole row group would be held
 _ROW_GROUP_BYTES = 4 * 2**30
 _LISTED_PROBLEMS = 1000
 
@@ -57,6 +60,7 @@ class Item:
         size: Bytes of the file as stored, None where it is not known without reading or is no file.
         held_out: True for what the source itself keeps for testing (`x_test`).
         refused: Why it cannot be read although it is there, or "".
+        inside: For a picture that was read on the way, its place in the file that holds it.
     """
 
     name: str
@@ -65,6 +69,7 @@ class Item:
     refused: str = ""
     origin: Any = field(default=None, repr=False)
     limit: int = Limits.file_bytes
+    inside: Row | Entry | None = field(default=None, repr=False)
 
     def read(self, *, channels: int | None = None, background: str = "white") -> Picture:
         """Decode the picture; see `images.read_image`.
@@ -74,13 +79,14 @@ class Item:
         """
         from deconv_core.images import Picture, read_image, to_channels
 
-        if isinstance(self.origin, np.ndarray):
-            pixels = np.divide(self.origin, np.float32(255), dtype=np.float32)
+        content = self._content()
+        if isinstance(content, np.ndarray):
+            pixels = np.divide(content, np.float32(255), dtype=np.float32)
             mode = "L" if pixels.shape[-1] == 1 else "RGB"
             if channels is not None:
                 pixels = to_channels(pixels, channels)
-            return Picture(pixels, self.name, self.digest(), "NPY", 8, mode)
-        return read_image(self.content(), name=PurePosixPath(self.name).name, channels=channels, background=background)
+            return Picture(pixels, self.name, _array_digest(content), "NPY", 8, mode)
+        return read_image(content, name=PurePosixPath(self.name).name, channels=channels, background=background)
 
     def content(self) -> bytes:
         """The file's bytes; an array comes as a PNG.
@@ -88,16 +94,20 @@ class Item:
         Raises:
             ImageError: It was refused, is missing, cannot be read or exceeds the limit for one file.
         """
-        if self.refused:
-            raise ImageError(self.refused)
-        if isinstance(self.origin, bytes):
-            return self.origin
-        if isinstance(self.origin, Member | _Remote):
-            return self.origin.read()
-        if isinstance(self.origin, np.ndarray):
+        content = self._content()
+        if isinstance(content, np.ndarray):
             from deconv_core.images import encode_png
 
-            return encode_png(self.origin / np.float32(255))
+            return encode_png(content / np.float32(255))
+        return content
+
+    def _content(self) -> bytes | np.ndarray:
+        if self.refused:
+            raise ImageError(self.refused)
+        if isinstance(self.origin, bytes | np.ndarray):
+            return self.origin
+        if isinstance(self.origin, Member | _Remote | Row | Entry):
+            return self.origin.read()
         try:
             with self.origin.open("rb") as file:
                 size = os.fstat(file.fileno()).st_size
@@ -112,9 +122,132 @@ class Item:
 
     def digest(self) -> str:
         """SHA-256 of the content, hexadecimal: of the file's bytes, or of an array's shape and values."""
-        if isinstance(self.origin, np.ndarray):
-            return hashlib.sha256(repr(self.origin.shape).encode() + self.origin.tobytes()).hexdigest()
-        return hashlib.sha256(self.content()).hexdigest()
+        content = self._content()
+        return _array_digest(content) if isinstance(content, np.ndarray) else hashlib.sha256(content).hexdigest()
+
+    def place(self) -> str:
+        """Where `reopen` finds it again without reading the source from its start, as JSON; "" where it was refused.
+
+        A list: the file, archive or address first, then what leads to the picture within it. A file of its own, and
+        nothing else, has one element alone.
+        """
+        origin = self.inside or self.origin
+        if self.refused:
+            return ""
+        if isinstance(origin, Path):
+            return json.dumps([str(origin)])
+        if isinstance(origin, Member):
+            member = [origin.size, origin.offset, origin.packed, origin.method, origin.crc]
+            return json.dumps([str(origin.archive), *member])
+        if isinstance(origin, Row):
+            return json.dumps([str(origin.path), "row", origin.group, origin.row])
+        if isinstance(origin, Entry):
+            return json.dumps([str(origin.source), "array", origin.key, origin.index])
+        return json.dumps([origin.address, "address"]) if isinstance(origin, _Remote) else ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """The place of a picture in a Parquet file: row group, and row within the group."""
+
+    path: Path
+    group: int
+    row: int
+
+    def read(self) -> bytes:
+        """The bytes; only its row group is read, and not further than needed.
+
+        Raises:
+            ImageError: There is no such row any more.
+        """
+        import pyarrow
+        from pyarrow import parquet
+
+        try:
+            with parquet.ParquetFile(self.path, buffer_size=_PARQUET_BUFFER) as file:
+                column, _ = _parquet_columns(self.path, file.schema_arrow)
+                left = self.row
+                for batch in file.iter_batches(_PARQUET_ROWS, row_groups=[self.group], columns=[column]):
+                    if left < len(batch):
+                        value = batch.column(0)[left].as_py()
+                        data = value.get("bytes") if isinstance(value, dict) else value
+                        if data is not None:
+                            return data
+                        break
+                    left -= len(batch)
+        except (pyarrow.ArrowException, OSError, IndexError, DeconvError) as error:
+            raise _gone(self.path) from error
+        raise _gone(self.path)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """The place of a picture in an array of a `.npz`, or in a set known by name (`key` is then "")."""
+
+    source: Path | str
+    key: str
+    index: int
+
+    def read(self) -> np.ndarray:
+        """The array (H, W, C), uint8.
+
+        Raises:
+            ImageError: There is no such entry any more.
+        """
+        try:
+            if not self.key:
+                return _named_array(str(self.source), self.index)
+            with zipfile.ZipFile(self.source) as archive, archive.open(f"{self.key}.npy") as file:
+                shape = _npy_shape(Path(self.source), self.key, file, archive.getinfo(f"{self.key}.npy").file_size)
+                length = int(np.prod(shape[1:]))
+                file.seek(self.index * length, os.SEEK_CUR)
+                return np.frombuffer(file.read(length), np.uint8).reshape(shape[1:])
+        except (OSError, ValueError, LookupError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
+            raise _gone(Path(self.source)) from error
+
+
+def _gone(path: Path) -> ImageError:
+    return ImageError(f"{shown(path.name)} has changed since this picture was found in it; look through it again.")
+
+
+def _array_digest(pixels: np.ndarray) -> str:
+    return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
+
+
+def reopen(place: str, name: str, *, roots: Sequence[Path] | None = None) -> Item:
+    """The picture behind an `Item.place()`, to be read; nothing is opened yet.
+
+    Args:
+        place: As `Item.place()` gave it.
+        name: The name of the picture.
+        roots: Folders outside of which nothing is opened (see `page_roots`), None for the shell.
+
+    Raises:
+        ImageError: The place is none, or lies outside the roots.
+    """
+    try:
+        source, *rest = json.loads(place)
+        kind, *numbers = rest if rest and isinstance(rest[0], str) else ["member" if rest else "file", *rest]
+        if kind == "address":
+            open_address(source)
+            return Item(name, origin=_Remote(source, name, Limits.file_bytes))
+        if kind == "array" and source in NAMES:
+            return Item(name, origin=Entry(source, *numbers))
+        path = Path(source) if roots is None else check_inside_roots(source, roots)
+        if kind == "row":
+            return Item(name, origin=Row(path, *numbers))
+        if kind == "array":
+            return Item(name, origin=Entry(path, *numbers))
+        if kind == "member":
+            size, offset, packed, method, crc = numbers
+            return Item(name, size, origin=Member(name, size, "", path, offset, packed, method, crc))
+        if kind == "file":
+            return Item(name, origin=path)
+    except DeconvError as error:
+        raise ImageError(str(error)) from error
+    except (TypeError, ValueError):
+        pass
+    raise ImageError(f"Where {shown(name)} lies is not known; look through its source again.")
 
 
 class Fingerprint:
@@ -251,7 +384,7 @@ def _folder_items(folder: Path, roots: _Roots, limits: Limits) -> Iterator[Item]
 
 
 def _renamed(item: Item, name: str) -> Item:
-    return Item(name, item.size, item.held_out, item.refused, item.origin, item.limit)
+    return replace(item, name=name)
 
 
 def _walk(folder: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[Path, str, bool]]:
@@ -338,9 +471,8 @@ def _parquet_items(path: Path, roots: _Roots, limits: Limits) -> Iterator[Item]:
     from pyarrow import parquet
 
     try:
-        with parquet.ParquetFile(path) as file:
-            schema = file.schema_arrow
-            column, name_column = _parquet_columns(path, schema)
+        with parquet.ParquetFile(path, buffer_size=_PARQUET_BUFFER) as file:
+            column, name_column = _parquet_columns(path, file.schema_arrow)
             for number in range(file.num_row_groups):
                 if file.metadata.row_group(number).total_byte_size > _ROW_GROUP_BYTES:
                     raise DeconvError(
@@ -348,12 +480,17 @@ def _parquet_items(path: Path, roots: _Roots, limits: Limits) -> Iterator[Item]:
                         "write it with smaller row groups."
                     )
             columns = [column] if name_column is None else [column, name_column]
-            row, seen = 0, set()
-            for batch in file.iter_batches(batch_size=_PARQUET_ROWS, columns=columns):
-                names = batch.column(name_column) if name_column else [None] * len(batch)
-                for value, name in zip(batch.column(column), names, strict=True):
-                    yield _parquet_item(path, value.as_py(), name and name.as_py(), row, seen, column, roots, limits)
-                    row += 1
+            before, seen = 0, set()
+            for group in range(file.num_row_groups):
+                row = 0
+                for batch in file.iter_batches(_PARQUET_ROWS, row_groups=[group], columns=columns):
+                    names = batch.column(name_column) if name_column else [None] * len(batch)
+                    for value, name in zip(batch.column(column), names, strict=True):
+                        given, number = name and name.as_py(), before + row
+                        item = _parquet_item(path, value.as_py(), given, number, seen, column, roots, limits)
+                        yield replace(item, inside=Row(path, group, row)) if isinstance(item.origin, bytes) else item
+                        row += 1
+                before += row
     except (pyarrow.ArrowException, OSError) as error:
         if isinstance(error, DeconvError):
             raise
@@ -427,6 +564,18 @@ def _npz_pictures(path: Path, members: Mapping[str, Member], limits: Limits) -> 
 
 
 def _npy_pictures(path: Path, key: str, file, size: int) -> Iterator[Item]:
+    shape = _npy_shape(path, key, file, size)
+    length = int(np.prod(shape[1:]))
+    for number in range(shape[0]):
+        data = file.read(length)
+        if len(data) < length:
+            raise DeconvError(f"'{shown(path.name)}' ends within {key}[{number}]; save it again.")
+        pixels = np.frombuffer(data, np.uint8).reshape(shape[1:])
+        yield _array_item(f"{key}[{number}]", pixels, Entry(path, key, number), key == "x_test")
+
+
+def _npy_shape(path: Path, key: str, file, size: int) -> tuple[int, int, int, int]:
+    """(N, H, W, C) as the header of the array states it; the file stands at the first picture afterwards."""
     from numpy.lib import format as npy
 
     version = npy.read_magic(file)
@@ -442,41 +591,62 @@ def _npy_pictures(path: Path, key: str, file, size: int) -> Iterator[Item]:
     length = int(np.prod(shape[1:], dtype=object))
     if not length or length * shape[0] > size:
         raise DeconvError(f"'{shown(path.name)}' states {key} of shape {shape}, which is more than it holds.")
-    for number in range(shape[0]):
-        data = file.read(length)
-        if len(data) < length:
-            raise DeconvError(f"'{shown(path.name)}' ends within {key}[{number}]; save it again.")
-        yield _array_item(f"{key}[{number}]", np.frombuffer(data, np.uint8).reshape(shape[1:]), key == "x_test")
+    return shape
 
 
-def _array_item(name: str, pixels: np.ndarray, held_out: bool = False) -> Item:
-    return Item(name, None, held_out, origin=pixels)
+def _array_item(name: str, pixels: np.ndarray, inside: Entry, held_out: bool = False) -> Item:
+    return Item(name, None, held_out, origin=pixels, inside=inside)
 
 
 def _named(name: str) -> Iterator[Item]:
-    from deconv_core.images import to_uint8
-    from deconv_core.samples import SAMPLES, digits, sample
+    from deconv_core.samples import SAMPLES
 
     if name == "samples":
-        for key in SAMPLES:
-            yield _array_item(key, to_uint8(sample(key).pixels))
+        for number, key in enumerate(SAMPLES):
+            yield _array_item(key, _named_array(name, number), Entry(name, "", number))
     elif name == "digits":
-        drawn = to_uint8(digits(10_000, seed=0))
-        for number, picture in enumerate(drawn):
+        for number, picture in enumerate(_drawn_digits()):
             held_out = number >= 9_000
-            yield _array_item(f"digit_{number - 9_000 if held_out else number}", picture, held_out)
+            label = f"digit_{number - 9_000 if held_out else number}"
+            yield _array_item(label, picture, Entry(name, "", number), held_out)
     else:
-        (train, _), (test, _) = _fetch_named(name)
-        for key, pictures in (("x_train", train), ("x_test", test)):
+        train, test = _fetch_named(name)
+        for key, pictures, before in (("x_train", train, 0), ("x_test", test, len(train))):
             for number, picture in enumerate(pictures):
-                yield _array_item(f"{key}[{number}]", np.atleast_3d(picture), key == "x_test")
+                entry = Entry(name, "", before + number)
+                yield _array_item(f"{key}[{number}]", np.atleast_3d(picture), entry, key == "x_test")
 
 
-def _fetch_named(name: str):
+def _named_array(name: str, index: int) -> np.ndarray:
+    """One picture of a set known by name, uint8 (H, W, C)."""
+    if name == "samples":
+        from deconv_core.images import to_uint8
+        from deconv_core.samples import SAMPLES, sample
+
+        return to_uint8(sample(tuple(SAMPLES)[index]).pixels)
+    if name == "digits":
+        return _drawn_digits()[index]
+    train, test = _fetch_named(name)
+    return np.atleast_3d(train[index] if index < len(train) else test[index - len(train)])
+
+
+@lru_cache(1)
+def _drawn_digits() -> np.ndarray:
+    from deconv_core.images import to_uint8
+    from deconv_core.samples import digits
+
+    drawn = to_uint8(digits(10_000, seed=0))
+    drawn.flags.writeable = False
+    return drawn
+
+
+def _fetch_named(name: str) -> tuple[np.ndarray, np.ndarray]:
+    """The pictures to learn from, and those kept for testing."""
     import keras
 
     try:
-        return getattr(keras.datasets, name).load_data()
+        (train, _), (test, _) = getattr(keras.datasets, name).load_data()
+        return train, test
     except Exception as error:  # Keras raises a bare Exception where the network fails
         reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(". ")[:150]
         raise DeconvError(
@@ -604,6 +774,23 @@ def check_inside_roots(path: str | Path, roots: Sequence[Path] | None = None) ->
             f"({', '.join(map(str, roots)) or 'none'}); choose one of these, or have DECONV_DATA_ROOTS set otherwise."
         )
     return resolved
+
+
+def page_roots(source: str | Path) -> tuple[Path, ...]:
+    """The folders that a job started by a page may open for its source: `allowed_roots()`, and the upload it works on.
+
+    Uploads, and what was fetched from an address, lie in the workspace, which need not be among the allowed roots.
+    """
+    from deconv_core.workspace import workspace
+
+    kept = (workspace() / "data").resolve()
+    if "://" in str(source):
+        return (*allowed_roots(), kept)
+    try:
+        own = Path(source).expanduser().resolve().relative_to(kept).parts
+    except (OSError, ValueError, RuntimeError):
+        own = ()
+    return (*allowed_roots(), kept / own[0]) if own else allowed_roots()
 
 
 class _Roots:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import os
 import pickle
 import sys
@@ -27,7 +28,9 @@ from deconv_core.sources import (
     fingerprint,
     iterate,
     list_files,
+    page_roots,
     read_pictures,
+    reopen,
     survey,
 )
 
@@ -488,7 +491,94 @@ def test_an_archive_at_an_address_is_fetched_into_the_workspace(bucket, tmp_path
     assert not list((tmp_path / "home" / "data").glob(".incoming*"))
 
 
+# Places
+
+
+def write_npz(path: Path) -> Path:
+    pixels = np.random.default_rng(4).integers(0, 256, (6, 5, 4, 3), np.uint8)
+    np.savez_compressed(path, x_train=pixels[:4], x_test=pixels[4:])
+    return path
+
+
+@pytest.mark.parametrize("kind", ["folder", "set.zip", "set.tar", "set.tar.gz", "set.csv", "set.parquet", "set.npz"])
+def test_every_picture_is_found_again_by_its_place(tmp_path, kind):
+    write = {"folder": write_folder, "zip": write_zip, "tar": write_tar, "gz": write_tar, "csv": write_csv}
+    write |= {"parquet": write_parquet, "npz": write_npz}
+    source = write[kind.rpartition(".")[2]](tmp_path / kind)
+    items = list(iterate(source))
+    assert len(items) >= 3
+    for item in reversed(items):
+        again = pickle.loads(pickle.dumps(reopen(item.place(), item.name)))
+        assert again.name == item.name
+        assert again.content() == item.content()
+        assert again.digest() == item.digest() == again.read().digest
+        # One element for a file of its own, which a script may move, and for nothing else.
+        assert (len(json.loads(item.place())) == 1) == (kind in ("folder", "set.csv"))
+
+
+@pytest.mark.parametrize("name", ["samples", "digits"])
+def test_pictures_of_a_named_set_are_found_again(name):
+    item = [item for _, item in zip(range(3), iterate(name), strict=False)][-1]
+    assert reopen(item.place(), item.name).content() == item.content()
+
+
+def test_a_picture_at_an_address_is_found_again(bucket):
+    bucket.pipe_file("/bucket/set/a.png", SET["a.png"])
+    (item,) = iterate("s3://bucket/set")
+    assert reopen(item.place(), item.name).content() == SET["a.png"]
+
+
+def test_a_place_that_leads_nowhere_is_told_for_its_picture_alone(tmp_path):
+    (item,) = iterate(write_parquet(tmp_path / "set.parquet", {"a.png": SET["a.png"]}))
+    for place in ("", "[]", "{}", "7", '["a", "b"]', '["a", 1]', '["ftp://a", "address"]'):
+        with pytest.raises(ImageError):
+            reopen(place, "a.png").content()
+    write_parquet(tmp_path / "set.parquet", {})
+    with pytest.raises(ImageError, match=r"set\.parquet has changed since"):
+        reopen(item.place(), item.name).content()
+    (tmp_path / "a.npz").write_bytes(b"")
+    with pytest.raises(ImageError, match=r"a\.npz has changed since"):
+        reopen(json.dumps([str(tmp_path / "a.npz"), "array", "x_train", 0]), "a").content()
+    with pytest.raises(ImageError, match="lies outside the folders"):
+        reopen(item.place(), item.name, roots=[tmp_path / "elsewhere"])
+
+
+def test_what_was_refused_has_no_place(tmp_path):
+    data = write_folder(tmp_path / "data")
+    (data / "link.png").symlink_to(tmp_path)
+    (tmp_path / "secret.png").write_bytes(b"")
+    (data / "out.png").symlink_to(tmp_path / "secret.png")
+    assert [item.place() for item in iterate(data) if item.refused] == ["", ""]
+
+
 # Roots
+
+
+def test_the_upload_of_a_job_counts_as_an_allowed_root(tmp_path, monkeypatch):
+    monkeypatch.setenv("DECONV_HOME", str(tmp_path))
+    monkeypatch.setenv("DECONV_DATA_ROOTS", "")
+    upload = write_folder(tmp_path / "data" / "1234")
+    (tmp_path / "data" / "other").mkdir()
+    assert page_roots(upload) == page_roots(upload / "b") == (upload,)
+    assert page_roots(tmp_path / "data") == page_roots(tmp_path) == page_roots("samples") == ()
+    assert page_roots("s3://bucket/set.zip") == (tmp_path / "data",)
+    assert page_roots(upload / ".." / "other") == (tmp_path / "data" / "other",)
+
+
+def test_an_uploaded_table_opens_nothing_beside_its_upload(tmp_path, monkeypatch):
+    monkeypatch.setenv("DECONV_HOME", str(tmp_path))
+    monkeypatch.setenv("DECONV_DATA_ROOTS", "")
+    upload = tmp_path / "data" / "1234"
+    upload.mkdir(parents=True)
+    (tmp_path / "secret.png").write_bytes(png())
+    (upload / "own.png").write_bytes(png())
+    rows = [{"bytes": None, "path": str(tmp_path / "secret.png")}, {"bytes": None, "path": "own.png"}]
+    kind = pa.struct({"bytes": pa.binary(), "path": pa.string()})
+    parquet.write_table(pa.table({"image": pa.array(rows, kind)}), upload / "set.parquet")
+    table = upload / "set.parquet"
+    refused, own = iterate(table, allowed_roots=page_roots(table))
+    assert "lies outside the folders" in refused.refused
+    assert own.content() == png()
 
 
 def test_roots_are_the_workspace_and_the_home_unless_stated(tmp_path, monkeypatch):

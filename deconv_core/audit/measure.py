@@ -8,15 +8,13 @@ care, through `images.read_image`. The pixels are those that `read_image` gives,
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path, PurePath, PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from deconv_core.archives import Member
 from deconv_core.audit.cache import Cache
 from deconv_core.audit.pixels import Look, conclude, look
 from deconv_core.errors import ImageError
@@ -136,21 +134,9 @@ def blank_row(item: Item, number: int, modified: int) -> dict[str, object]:
         "orientation": 0,
         "hash": 0,
         "grid": b"",
-        "place": place_of(item),
+        "place": item.place(),
         **dict.fromkeys(VALUES, np.nan),
     }
-
-
-def place_of(item: Item) -> str:
-    """Where to find the picture again at once, as JSON: a file's path or the place within an archive; else ""."""
-    if isinstance(item.origin, PurePath):
-        return json.dumps([str(item.origin)])
-    if isinstance(item.origin, Member) and item.origin.data is None and not item.refused:
-        member = item.origin
-        return json.dumps(
-            [str(member.archive), member.size, member.offset, member.packed, member.method, member.crc],
-        )
-    return ""
 
 
 def describe(decoded: Decoded, name: str) -> dict[str, object]:

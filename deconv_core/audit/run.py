@@ -26,7 +26,7 @@ from deconv_core.audit import measure as measuring
 from deconv_core.audit.cache import Cache
 from deconv_core.audit.checks import CHECKS, choose_checks
 from deconv_core.audit.cluster import connected, is_local, spread
-from deconv_core.audit.measure import VALUES, blank_row, measure_chunk, place_of, wrong_extension
+from deconv_core.audit.measure import VALUES, blank_row, measure_chunk, wrong_extension
 from deconv_core.audit.parts import (
     MEASURED,
     MODEL,
@@ -248,7 +248,7 @@ class _Run:
                     "bytes": [item.size or 0 for *_, item in known],
                     "modified": [changed for _, changed, _ in known],
                     "digest": list(digests),
-                    "place": [place_of(item) for *_, item in known],
+                    "place": [item.place() for *_, item in known],
                 }
                 writer.add_columns(columns)
                 self.reused += len(known)
