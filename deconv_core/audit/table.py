@@ -1,7 +1,8 @@
 """The results of an audit, read page by page: counts, histograms and rows, of a finished audit or of one at work.
 
 Numbers of all rows are held in memory (four bytes each, about 100 MB for a million pictures), so thresholds, filters
-and sorting answer at once; everything else (reasons, digests, formats) is read for the rows of a page alone.
+and sorting answer at once; everything else (reasons, digests, formats) is read for the rows of a page alone, and only
+the columns asked for. Of an audit at work, only the parts written since the last reading are read.
 
 `AuditTable.stamp(folder)` changes whenever there is something new to read: use it as the key of a cache.
 """
@@ -9,15 +10,17 @@ and sorting answer at once; everything else (reasons, digests, formats) is read 
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from deconv_core.audit.checks import CHECKS, Check
-from deconv_core.audit.parts import MEASURED, MODEL, list_parts
+from deconv_core.audit.checks import CHECKS, Check, flag
+from deconv_core.audit.measure import FACTS, VALUES
+from deconv_core.audit.parts import MEASURED, MODEL, MODEL_VALUES, list_parts, read_part
 from deconv_core.errors import DeconvError
 
 if TYPE_CHECKING:
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _SORTABLE_TEXT = ("image", "status", "format", "mode")
+_UNSEEN = ("hash", "grid")  # of use to the run alone; not among the numbers
+_REMEMBERED = 64  # answers of the checks, one byte per picture each
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,7 @@ class AuditTable:
 
     Args:
         folder: The job folder of the audit.
+        earlier: An earlier reading of the same folder; what it has read of an audit at work is not read again.
 
     Attributes:
         finished: Whether the whole set was measured; before, copies and outliers are not yet known.
@@ -59,28 +65,29 @@ class AuditTable:
         summary: As in `summary.json`; empty before the end.
         numbers: Data frame of every numeric column, one row per picture in the set's order.
         names: Names of the pictures, a pyarrow array in the same order.
+        columns: Names of all columns.
 
     Raises:
-        DeconvError: The folder holds no audit.
+        DeconvError: The folder holds no audit, or its table is damaged.
     """
 
-    def __init__(self, folder: Path | str) -> None:
+    def __init__(self, folder: Path | str, earlier: AuditTable | None = None) -> None:
         self.folder = Path(folder)
         self.settings = _read_json(self.folder / "settings.json")
         if not self.settings:
             raise DeconvError(f"'{self.folder.name}' holds no audit; start one, or choose another folder.")
         results = self.folder / "results"
-        self._path = results / "images.parquet"
-        self.finished = self._path.exists()
+        self.finished = (results / "images.parquet").exists()
         self.summary = _read_json(results / "summary.json") if self.finished else {}
-        self._whole: pa.Table | None = None
-        self._groups: dict[int, pa.Table] = {}
+        self._rows: _Rows
         if self.finished:
-            self._read_finished()
+            self._rows = _Finished(results / "images.parquet")
         else:
-            self._read_running(results)
+            known = earlier._rows.parts if earlier is not None and isinstance(earlier._rows, _AtWork) else {}
+            self._rows = _AtWork(results, self.settings, known)
+        self.numbers, self.names, self.columns = self._rows.numbers, self._rows.names, self._rows.columns
         self.checks = tuple(key for key in CHECKS if key in self.numbers)
-        self._places: dict[str, int] | None = None
+        self._flags: dict[tuple[str, float | None], np.ndarray] = {}
 
     @staticmethod
     def stamp(folder: Path | str) -> tuple[Any, ...]:
@@ -92,40 +99,6 @@ class AuditTable:
         except OSError:
             return (len(list_parts(results, MEASURED)), len(list_parts(results, MODEL)))
 
-    def _read_finished(self) -> None:
-        import pyarrow.types as types
-        from pyarrow import parquet
-
-        self._file = parquet.ParquetFile(self._path, memory_map=True)
-        schema = self._file.schema_arrow
-        numeric = [entry.name for entry in schema if types.is_floating(entry.type) or types.is_integer(entry.type)]
-        table = self._file.read(columns=[name for name in numeric if name != "hash"])
-        self.numbers = _light(table.to_pandas())
-        texts = self._file.read(columns=["image", "status"])
-        self.names = texts.column("image").combine_chunks()
-        self._status = texts.column("status").combine_chunks()
-        sizes = [self._file.metadata.row_group(number).num_rows for number in range(self._file.num_row_groups)]
-        self._starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-        self.columns = list(schema.names)
-
-    def _read_running(self, results: Path) -> None:
-        import pyarrow as pa
-
-        from deconv_core.audit.run import collect, complete, final_table, settings_from
-
-        checks = settings_from(self.settings).chosen_checks()
-        frame = collect(results)
-        complete(frame, checks, copies=False)
-        table = final_table(frame, checks)
-        self._whole = table
-        numeric = [
-            entry.name for entry in table.schema if pa.types.is_floating(entry.type) or pa.types.is_integer(entry.type)
-        ]
-        self.numbers = _light(table.select([name for name in numeric if name != "hash"]).to_pandas())
-        self.names = table.column("image").combine_chunks()
-        self._status = table.column("status").combine_chunks()
-        self.columns = table.column_names
-
     # Counting
 
     @property
@@ -135,11 +108,19 @@ class AuditTable:
 
     def count_status(self) -> dict[str, int]:
         """Status -> number of pictures."""
-        return {entry["values"].as_py(): entry["counts"].as_py() for entry in self._status.value_counts()}
+        return {entry["values"].as_py(): entry["counts"].as_py() for entry in self._rows.status.value_counts()}
 
     def flagged(self, check: str, threshold: float | None = None) -> np.ndarray:
-        """Which rows a check flags, as a boolean array."""
-        return self._check(check).flags(self.numbers[check].to_numpy(), threshold)
+        """Which rows a check flags, as a boolean array that is only to be read."""
+        key = (check, threshold)
+        if key not in self._flags:
+            row = self._check(check)
+            while len(self._flags) >= _REMEMBERED:
+                self._flags.pop(next(iter(self._flags), key), None)
+            found = row.flags(self.numbers[check].to_numpy(), threshold)
+            found.flags.writeable = False
+            self._flags[key] = found
+        return self._flags[key]
 
     def counts(self, thresholds: Mapping[str, float] | None = None) -> dict[str, int]:
         """Check -> number of pictures that it flags."""
@@ -156,8 +137,7 @@ class AuditTable:
             bins: How many.
             low, high: Edges; without them, the range of the finite values.
         """
-        values = self.numbers[column].to_numpy(np.float64)
-        values = values[np.isfinite(values)]
+        values = self._known(column)
         low = low if low is not None else float(values.min(initial=np.inf))
         high = high if high is not None else float(values.max(initial=-np.inf))
         if not np.isfinite([low, high]).all() or high <= low:
@@ -177,16 +157,31 @@ class AuditTable:
             raise DeconvError(
                 f"{row.label} has no threshold at {percent} %; expected a check with a scale, 0 to 100 %."
             )
-        values = self.numbers[check].to_numpy(np.float64)
-        values = values[np.isfinite(values)]
+        values = self._known(check)
         if not len(values):
             return row.threshold
         return float(np.percentile(values, 100 - percent if row.flags_when == "above" else percent))
 
     def share_flagged(self, check: str, threshold: float | None = None) -> float:
         """Percent of the pictures with a value that a check flags."""
-        known = np.isfinite(self.numbers[check].to_numpy(np.float64)).sum()
+        known = np.isfinite(self.numbers[check].to_numpy()).sum()
         return 100.0 * float(self.flagged(check, threshold).sum()) / max(1, int(known))
+
+    def percentile(self, check: str, value: float) -> float:
+        """Where a value stands within the set: percent of the pictures with a value that are no better, 100 the best.
+
+        NaN where there is no value, and for a check that only says yes or no.
+        """
+        row = self._check(check)
+        if row.flags_when == "set" or not np.isfinite(value):
+            return float("nan")
+        values, value = self._known(check), np.float32(value)
+        no_better = values >= value if row.flags_when == "above" else values <= value
+        return 100.0 * float(no_better.mean()) if len(values) else float("nan")
+
+    def _known(self, column: str) -> np.ndarray:
+        values = self.numbers[column].to_numpy()
+        return values[np.isfinite(values)]
 
     # Rows
 
@@ -214,14 +209,23 @@ class AuditTable:
             keep &= compute.is_in(self.names, wanted).to_numpy(zero_copy_only=False).astype(bool)
         return np.flatnonzero(keep)
 
-    def order(self, places: np.ndarray, sort: str = "number", descending: bool = False) -> np.ndarray:
+    def order(
+        self, places: np.ndarray, sort: str = "number", descending: bool = False, *, risk: np.ndarray | None = None
+    ) -> np.ndarray:
         """The places sorted by a column; rows without a value come last, ties stay in the set's order.
+
+        Args:
+            places: What is to be sorted.
+            sort: A check, another number, or image, status, format or mode.
+            descending: The largest first.
+            risk: Quality risk of every row of the table that counts instead of the one made with the usual points.
 
         Raises:
             DeconvError: No such column, or one that has no order.
         """
         if sort in self.numbers:
-            values = self.numbers[sort].to_numpy()[places].astype(np.float64)
+            known = risk if risk is not None and sort == "quality_risk" else self.numbers[sort].to_numpy()
+            values = known[places].astype(np.float64)
             missing = np.isnan(values)
             ranked = np.argsort(np.where(missing, np.inf, -values if descending else values), kind="stable")
             return places[ranked]
@@ -230,7 +234,7 @@ class AuditTable:
         import pyarrow as pa
         import pyarrow.compute as compute
 
-        values = (self.names if sort == "image" else self._texts([sort])).take(pa.array(places))
+        values = self._rows.take(places, [sort]).column(0).combine_chunks()
         table = pa.table({"value": values, "place": pa.array(np.arange(len(places)))})
         keys = [("value", "descending" if descending else "ascending"), ("place", "ascending")]
         return places[compute.sort_indices(table, sort_keys=keys).to_numpy()]
@@ -256,8 +260,9 @@ class AuditTable:
         return self.rows(places, columns)
 
     def rows(self, places: np.ndarray, columns: Sequence[str] | None = None) -> pd.DataFrame:
-        """The rows at these places, in this order."""
-        frame = self._take(np.asarray(places, np.int64), columns).to_pandas()
+        """The rows at these places, in this order; quickest with no more columns than are needed."""
+        names = list(columns) if columns is not None else self.columns
+        frame = self._rows.take(np.asarray(places, np.int64), names).to_pandas()
         frame.index = list(places)
         return frame
 
@@ -267,8 +272,7 @@ class AuditTable:
         Raises:
             DeconvError: No picture has this name.
         """
-        place = self.place(image)
-        return self._take(np.array([place]), None).to_pylist()[0]
+        return self._rows.take(np.array([self.place(image)]), self.columns).to_pylist()[0]
 
     def place(self, image: str) -> int:
         """The row of a picture.
@@ -276,49 +280,300 @@ class AuditTable:
         Raises:
             DeconvError: No picture has this name.
         """
+        return int(self.places([image])[0])
+
+    def places(self, images: Sequence[str]) -> np.ndarray:
+        """The rows of pictures, int64, in their order; the names are gone through once for all of them.
+
+        Raises:
+            DeconvError: No picture has one of these names.
+        """
+        import pyarrow as pa
         import pyarrow.compute as compute
 
-        place = compute.index(self.names, image).as_py()
-        if place < 0:
-            raise DeconvError(f"The audit holds no picture named {image[:120]!r}; take a name from its table.")
-        return place
+        wanted = pa.array(list(dict.fromkeys(images)), self.names.type)
+        found = np.flatnonzero(compute.is_in(self.names, wanted).to_numpy(zero_copy_only=False))
+        known = dict(zip(self.names.take(pa.array(found)).to_pylist(), found, strict=True))
+        lacking = next((image for image in images if image not in known), None)
+        if lacking is not None:
+            raise DeconvError(f"The audit holds no picture named {lacking[:120]!r}; take a name from its table.")
+        return np.array([known[image] for image in images], np.int64)
 
-    def worst(self, check: str, count: int = 4, threshold: float | None = None) -> pd.DataFrame:
-        """The rows that a check flags most clearly; where it says only yes, those with the highest quality risk."""
+    def worst(
+        self,
+        check: str,
+        count: int = 4,
+        threshold: float | None = None,
+        *,
+        risk: np.ndarray | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> pd.DataFrame:
+        """The rows that a check flags most clearly; where it says only yes, those with the highest quality risk.
+
+        Args:
+            check: Its key.
+            count: At most so many.
+            threshold: What counts instead of the default.
+            risk: As in `order`.
+            columns: As in `rows`.
+        """
         row = self._check(check)
         places = np.flatnonzero(self.flagged(check, threshold))
         if row.flags_when == "set":
-            places = self.order(places, "quality_risk", descending=True)
+            places = self.order(places, "quality_risk", descending=True, risk=risk)
         else:
             places = self.order(places, check, descending=row.flags_when == "above")
-        return self.rows(places[:count])
+        return self.rows(places[:count], columns)
 
     def _check(self, key: str) -> Check:
         if key not in self.checks:
             raise DeconvError(f"The check '{key}' was not made; this audit holds {', '.join(self.checks)}.")
         return CHECKS[key]
 
-    def _texts(self, columns: Sequence[str]) -> pa.Array:
-        table = self._whole.select(columns) if self._whole is not None else self._file.read(columns=list(columns))
-        return table.column(0).combine_chunks()
 
-    def _take(self, places: np.ndarray, columns: Sequence[str] | None) -> pa.Table:
+class _Rows(Protocol):
+    """Where the rows come from."""
+
+    numbers: pd.DataFrame
+    names: pa.Array
+    status: pa.Array
+    columns: list[str]
+
+    def take(self, places: np.ndarray, columns: Sequence[str]) -> pa.Table:
+        """These columns of the rows at these places, in this order."""
+
+
+class _Finished:
+    """Rows of `images.parquet`."""
+
+    def __init__(self, path: Path) -> None:
+        import pyarrow as pa
+        import pyarrow.types as types
+        from pyarrow import parquet
+
+        self._path = path
+        try:
+            self._file = parquet.ParquetFile(path, memory_map=True)
+            schema = self._file.schema_arrow
+            numeric = [entry.name for entry in schema if types.is_floating(entry.type) or types.is_integer(entry.type)]
+            self.numbers = _light(self._file.read([name for name in numeric if name not in _UNSEEN]).to_pandas())
+            texts = self._file.read(columns=["image", "status"])
+        except (pa.ArrowException, OSError, KeyError) as error:
+            raise self._damaged(error) from error
+        self.names = texts.column("image").combine_chunks()
+        self.status = texts.column("status").combine_chunks()
+        sizes = [self._file.metadata.row_group(number).num_rows for number in range(self._file.num_row_groups)]
+        self._starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        self._lock = threading.Lock()  # one reader of the file at a time: the table is shared by all visitors
+        self.columns = list(schema.names)
+
+    def take(self, places: np.ndarray, columns: Sequence[str]) -> pa.Table:
         import pyarrow as pa
 
-        names = list(columns) if columns is not None else self.columns
-        if self._whole is not None:
-            return self._whole.select(names).take(pa.array(places))
+        held = _held(self, places, columns)
+        left = [name for name in columns if name not in held]
+        if left:
+            try:
+                table = self._read(places, left)
+            except (pa.ArrowException, OSError) as error:
+                raise self._damaged(error) from error
+            held |= {name: table.column(name) for name in left}
+        return pa.table({name: held[name] for name in columns})
+
+    def _read(self, places: np.ndarray, columns: list[str]) -> pa.Table:
+        import pyarrow as pa
+
         groups = np.searchsorted(self._starts, places, side="right") - 1
         parts, order = [], []
         for group in np.unique(groups):
             chosen = np.flatnonzero(groups == group)
-            read = self._file.read_row_group(int(group), columns=names)
-            parts.append(read.select(names).take(pa.array(places[chosen] - self._starts[group])))
+            with self._lock:
+                read = self._file.read_row_group(int(group), columns=columns, use_threads=False)
+            parts.append(read.select(columns).take(pa.array(places[chosen] - self._starts[group])))
             order.append(chosen)
         if not parts:
-            return self._file.schema_arrow.empty_table().select(names)
-        table = pa.concat_tables(parts)
-        return table.take(pa.array(np.argsort(np.concatenate(order), kind="stable")))
+            return self._file.schema_arrow.empty_table().select(columns)
+        return pa.concat_tables(parts).take(pa.array(np.argsort(np.concatenate(order), kind="stable")))
+
+    def _damaged(self, error: Exception) -> DeconvError:
+        reason = (str(error).splitlines() or [""])[0][:150]
+        return DeconvError(
+            f"{self._path.name} is not readable ({reason}); delete it and resume the audit, which makes it again."
+        )
+
+
+class _AtWork:
+    """Rows of the parts written so far, with what can be told of the set before its end.
+
+    A picture that was measured more than once counts as it was measured last.
+    """
+
+    def __init__(self, results: Path, settings: Mapping[str, Any], known: Mapping[str, _Part]) -> None:
+        import pandas as pd
+        import pyarrow as pa
+
+        from deconv_core.audit.run import settings_from
+
+        checks = settings_from(dict(settings)).chosen_checks()
+        self.parts = {}
+        for kind in (MEASURED, MODEL):
+            for path in list_parts(results, kind):
+                part = known.get(path.name) or _Part.read(path, kind)
+                if part is not None:
+                    self.parts[path.name] = part
+        measured = [part for part in self.parts.values() if part.kind == MEASURED]
+        self._measured = measured
+        self._model = [part for part in self.parts.values() if part.kind == MODEL]
+        every = {name: _joined(measured, name) for name in (*_NUMBERS, *VALUES)}
+        keys = _joined(measured, "key", np.int64)
+        last = np.flatnonzero(~pd.Series(keys).duplicated(keep="last").to_numpy())
+        # Where each row comes from: a row of all parts one after another.
+        self._origin = last[np.argsort(every["number"][last], kind="stable")]
+        texts = [pa.concat_arrays([getattr(part, name) for part in measured] or [pa.array([], pa.string())])
+                 for name in ("names", "status", "format")]  # fmt: skip
+        self.names, self.status, kinds = (text.take(pa.array(self._origin)) for text in texts)
+        frame = pd.DataFrame({name: values[self._origin] for name, values in every.items()})
+        frame["image"] = keys[self._origin]  # stand for the names where only equality counts
+        frame["digest"] = _joined(measured, "digest", np.int64)[self._origin]
+        frame["status"], frame["format"] = self.status.to_pandas(), kinds.to_pandas()
+        self._rebuilt = self._find_model_rows(frame)
+        self._add_set_columns(frame, checks)
+        self._of = {
+            key: frame[CHECKS[key].neighbour_column].to_numpy() for key in checks if CHECKS[key].neighbour_column
+        }
+        numeric = [*_NUMBERS, *(key for key in checks if key in frame), "brightness", "contrast", "quality_risk"]
+        self.numbers = _light(frame[numeric].copy())
+        self.columns = ["image", "status", "reason", *(name for name in FACTS if name not in _FIRST)]
+        for key in checks:
+            self.columns += [key, *filter(None, [CHECKS[key].neighbour_column])]
+        self.columns += ["brightness", "contrast", "quality_risk", "issues"]
+
+    def _find_model_rows(self, frame: pd.DataFrame) -> np.ndarray:
+        """For each row the place of its row among those of the model, -1 where there is none; adds the values."""
+        import pandas as pd
+
+        found = pd.DataFrame({name: _joined(self._model, name, np.int64) for name in ("key", "digest")})
+        found["place"] = np.arange(len(found))
+        found = found.drop_duplicates(["key", "digest"], keep="last")
+        # By content too: a picture that has changed since keeps nothing of what the model made of it before.
+        matched = frame[["image", "digest"]].merge(
+            found, how="left", left_on=["image", "digest"], right_on=["key", "digest"], validate="many_to_one"
+        )
+        place = matched["place"].fillna(-1).to_numpy(np.int64)
+        for name in MODEL_VALUES:
+            values = np.append(_joined(self._model, name), np.float32(np.nan))
+            frame[name] = values[place]
+        return place
+
+    @staticmethod
+    def _add_set_columns(frame: pd.DataFrame, checks: Sequence[str]) -> None:
+        from deconv_core.audit.risk import risk
+        from deconv_core.audit.whole import add_set_columns
+
+        add_set_columns(frame, copies=False)
+        frame["quality_risk"] = risk(frame[[key for key in checks if key in frame]])
+
+    def take(self, places: np.ndarray, columns: Sequence[str]) -> pa.Table:
+        import pyarrow as pa
+
+        held = _held(self, places, columns)
+        left = [name for name in columns if name not in held and name in FACTS]
+        if left:
+            table = self._read(places, left)
+            held |= {name: table.column(name) for name in left}
+        if "reason" in held and "reason" in columns:
+            held["reason"] = self._with_model_reasons(places, held["reason"])
+        for key, of in self._of.items():
+            found = of[places]
+            held[CHECKS[key].neighbour_column] = self.names.take(pa.array(np.maximum(found, 0), mask=found < 0))
+        if "issues" in columns:
+            keys = [key for key in CHECKS if key in self.numbers]
+            flagged = flag(self.numbers.iloc[places], keys)
+            held["issues"] = pa.array(
+                [[key for key in keys if flagged[key][row]] for row in range(len(places))], pa.list_(pa.string())
+            )
+        return pa.table({name: held[name] for name in columns})
+
+    def _read(self, places: np.ndarray, columns: list[str]) -> pa.Table:
+        import pyarrow as pa
+
+        starts = np.concatenate([[0], np.cumsum([len(part.key) for part in self._measured])]).astype(np.int64)
+        origin = self._origin[places]
+        owners = np.searchsorted(starts, origin, side="right") - 1
+        parts, order = [], []
+        for owner in np.unique(owners):
+            chosen = np.flatnonzero(owners == owner)
+            path = self._measured[owner].path
+            table = read_part(path, MEASURED, columns)
+            if table is None:
+                raise DeconvError(f"{path.name} cannot be read any more; resume the audit, which makes it again.")
+            parts.append(table.take(pa.array(origin[chosen] - starts[owner])))
+            order.append(chosen)
+        if not parts:
+            return pa.table({name: pa.array([], pa.string()) for name in columns})
+        return pa.concat_tables(parts).take(pa.array(np.argsort(np.concatenate(order), kind="stable")))
+
+    def _with_model_reasons(self, places: np.ndarray, reasons: pa.ChunkedArray) -> pa.Array:
+        """A picture that was read but could not be rebuilt says so in the one column of reasons."""
+        import pyarrow as pa
+
+        starts = np.concatenate([[0], np.cumsum([len(part.key) for part in self._model])]).astype(np.int64)
+        told = reasons.to_pylist()
+        for number, place in enumerate(self._rebuilt[places]):
+            if place >= 0:
+                owner = int(np.searchsorted(starts, place, side="right")) - 1
+                told[number] = self._model[owner].reasons[int(place - starts[owner])].as_py() or told[number]
+        return pa.array(told, pa.string())
+
+
+_FIRST = ("image", "status", "reason", "grid")
+_NUMBERS = tuple(name for name, kind in FACTS.items() if kind not in ("text", "binary") and name not in _UNSEEN)
+
+
+class _Part:
+    """What is kept in memory of one part: its numbers, names and marks of its contents."""
+
+    def __init__(self, path: Path, kind: str, table: pa.Table) -> None:
+        import pyarrow as pa
+
+        self.path, self.kind = path, kind
+        self.names = table.column("image").combine_chunks()
+        self.key = np.array([hash(name) for name in self.names.to_pylist()], np.int64)
+        self.digest = np.array([hash(digest) for digest in table.column("digest").to_pylist()], np.int64)
+        numeric = (*_NUMBERS, *VALUES) if kind == MEASURED else MODEL_VALUES
+        self.numbers = {name: table.column(name).to_numpy() for name in numeric}
+        empty = pa.array([], pa.string())
+        self.status, self.format, self.reasons = empty, empty, empty
+        if kind == MEASURED:
+            self.status, self.format = (table.column(name).combine_chunks() for name in ("status", "format"))
+        else:
+            self.reasons = table.column("model_reason").combine_chunks()
+
+    @classmethod
+    def read(cls, path: Path, kind: str) -> _Part | None:
+        """A part from its file; None where it cannot be read."""
+        facts = ("image", "digest", "status", "format", *_NUMBERS, *VALUES)
+        table = read_part(path, kind, facts if kind == MEASURED else ("image", "digest", "model_reason", *MODEL_VALUES))
+        return None if table is None else cls(path, kind, table)
+
+
+def _joined(parts: Sequence[_Part], name: str, kind: type = np.float32) -> np.ndarray:
+    """One column of all parts, one after another."""
+    found = [part.numbers[name] if name in part.numbers else getattr(part, name) for part in parts]
+    return np.concatenate(found) if found else np.array([], kind)
+
+
+def _held(rows: _Rows, places: np.ndarray, columns: Sequence[str]) -> dict[str, Any]:
+    """Those of the columns that are in memory."""
+    import pyarrow as pa
+
+    held: dict[str, Any] = {}
+    for name in columns:
+        if name in rows.numbers:
+            held[name] = pa.array(rows.numbers[name].to_numpy()[places], from_pandas=False)
+        elif name in ("image", "status"):
+            held[name] = (rows.names if name == "image" else rows.status).take(pa.array(places))
+    return held
 
 
 def _light(frame: pd.DataFrame) -> pd.DataFrame:
