@@ -58,6 +58,7 @@ class CompareSettings:
         severities: Above 0, up to 5.
         max_images: At most so many pictures, drawn by the seed; 0 takes all.
         seed: Decides noise, lost blocks and which pictures are drawn.
+        within_roots: Open nothing outside `sources.page_roots(data)`; for requests that come through a page.
     """
 
     data: str
@@ -68,6 +69,7 @@ class CompareSettings:
     severities: Sequence[float] = SEVERITIES
     max_images: int = 0
     seed: int = 0
+    within_roots: bool = False
 
     def check(self) -> None:
         """Raise DeconvError for the first setting that cannot work; reads no data."""
@@ -101,6 +103,7 @@ class CompareSettings:
             tuple(sorted({float(severity) for severity in self.severities})),
             self.max_images,
             self.seed,
+            self.within_roots,
         )
 
 
@@ -404,7 +407,7 @@ class _Run:
             "model": None if self.model is None else {"name": self.model.name, "digest": self.model.digest},
             "recipes": self.recipes,
             "command": self.command,
-            "versions": _versions(),
+            "versions": versions(),
             "machine": platform.machine(),
         }
         if made == 0:
@@ -502,9 +505,10 @@ class _Names:
 
 
 def _items(settings: CompareSettings) -> Iterator[Item]:
-    from deconv_core.sources import iterate
+    from deconv_core.sources import iterate, page_roots
 
-    return iterate(settings.data, include=settings.include)
+    roots = page_roots(settings.data) if settings.within_roots else None
+    return iterate(settings.data, include=settings.include, allowed_roots=roots)
 
 
 def _chosen(settings: CompareSettings) -> list[Item] | None:
@@ -611,7 +615,8 @@ def peak_memory() -> int:
     return peak if sys.platform == "darwin" else 1024 * peak
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Package -> version of what makes numbers here."""
     from importlib.metadata import PackageNotFoundError, version
 
     from deconv_core import __version__

@@ -14,7 +14,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,7 +38,8 @@ from deconv_core.audit.parts import (
     read_parts,
     write_table,
 )
-from deconv_core.comparison import peak_memory
+from deconv_core.audit.recipes import model_facts, recipes
+from deconv_core.comparison import peak_memory, versions
 from deconv_core.errors import DeconvError
 from deconv_core.files import write_json
 from deconv_core.jobs import JobFolder, check_resume
@@ -175,6 +176,7 @@ class _Run:
         self.names: list[int] = []  # hashes of the names in the source's order: 8 bytes each instead of the name
         self.has_model = bool(settings.model or settings.quality)
         self.model_recipe = ""
+        self.model_facts: dict[str, Any] = {}
 
     def go(self) -> dict[str, Any]:
         for name in put_damaged_aside(self.results):
@@ -322,27 +324,20 @@ class _Run:
 
     def _model_recipe(self) -> str:
         """Identity of what the model's part measures: digests of model and metric, and the working size."""
-        facts: dict[str, Any] = {"max_side": self.settings.max_side, "version": 1}
-        if self.settings.model:
-            from deconv_core.models.saving import read_card
-
-            facts["model"] = read_card(self.settings.model)["digest"]
-        if self.settings.quality:
-            from deconv_core.scoring import recipes
-
-            facts["quality"] = recipes([self.settings.quality])[self.settings.quality]
+        facts = self.model_facts = model_facts(self.settings)
         return "model " + hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:32]
 
     # At the end
 
     def _finish(self) -> dict[str, Any]:
         self.job.status("comparing the pictures with one another")
-        recipes = (measuring.RECIPE, self.model_recipe)
-        frame = collect(self.results, self.names, model=self.has_model, recipes=recipes)
+        by = (measuring.RECIPE, self.model_recipe)
+        frame = collect(self.results, self.names, model=self.has_model, recipes=by)
         checks = self.settings.chosen_checks()
         complete(frame, checks)
-        table = final_table(frame, checks)
-        summary = summarise(frame, checks, self.settings, self.command)
+        made = recipes(checks, self.settings, self.model_facts)
+        table = final_table(frame, checks, made)
+        summary = summarise(frame, checks, self.settings, self.command, made)
         seconds = time.time() - self.began
         summary |= {
             "reused": self.reused,
@@ -457,8 +452,14 @@ def complete(frame: pd.DataFrame, checks: tuple[str, ...], *, copies: bool = Tru
     frame["quality_risk"] = risk(frame[[key for key in checks if key in frame]])
 
 
-def final_table(frame: pd.DataFrame, checks: tuple[str, ...]) -> pa.Table:
-    """The table as it leaves: without the checks that were not chosen, names of neighbours instead of their places."""
+def final_table(frame: pd.DataFrame, checks: tuple[str, ...], made: Mapping[str, Any] | None = None) -> pa.Table:
+    """The table as it leaves: without the checks that were not chosen, names of neighbours instead of their places.
+
+    Args:
+        frame: As `collect` and `complete` leave it.
+        checks: The checks that were chosen.
+        made: Recipes of the columns, for the metadata.
+    """
     import pyarrow as pa
 
     from deconv_core.audit.whole import issues
@@ -476,14 +477,15 @@ def final_table(frame: pd.DataFrame, checks: tuple[str, ...]) -> pa.Table:
             columns[of] = images.take(pa.array(np.maximum(places, 0), mask=places < 0))
     columns |= {name: pa.array(frame[name]) for name in ("brightness", "contrast", "quality_risk")}
     columns["issues"] = issues(frame, checks)
-    recipes = {key: {"version": CHECKS[key].version, "rule": CHECKS[key].rule} for key in checks}
-    return pa.table(columns).replace_schema_metadata({RECIPES_KEY: json.dumps(recipes).encode()})
+    return pa.table(columns).replace_schema_metadata({RECIPES_KEY: json.dumps(dict(made or recipes(checks))).encode()})
 
 
 _FIRST = ("image", "status", "reason", "grid")  # the grid served its purpose
 
 
-def summarise(frame: pd.DataFrame, checks: tuple[str, ...], settings: AuditSettings, command: str) -> dict[str, Any]:
+def summarise(
+    frame: pd.DataFrame, checks: tuple[str, ...], settings: AuditSettings, command: str, made: Mapping[str, Any]
+) -> dict[str, Any]:
     """Counts for people and programs; nothing in it depends on the clock."""
     from deconv_core.audit.checks import flag
 
@@ -492,7 +494,7 @@ def summarise(frame: pd.DataFrame, checks: tuple[str, ...], settings: AuditSetti
     for values in flagged.values():
         some |= values
     fingerprint = Fingerprint()
-    for name, digest in zip(frame["image"], frame["digest"], strict=True):
+    for name, digest in zip(frame["image"].tolist(), frame["digest"].tolist(), strict=True):
         fingerprint.add(name, digest)
     return {
         "data": settings.data,
@@ -508,7 +510,10 @@ def summarise(frame: pd.DataFrame, checks: tuple[str, ...], settings: AuditSetti
         "model": settings.model,
         "quality": settings.quality,
         "max_side": settings.max_side,
+        "seed": settings.seed,
         "command": command,
+        "recipes": dict(made),
+        "versions": versions(),
     }
 
 
