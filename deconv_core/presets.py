@@ -193,6 +193,8 @@ def command_words(settings: TrainSettings) -> list[str]:
             words += [f"--{name.replace('_', '-')}", f"{value:g}" if isinstance(value, float) else str(value)]
     for name, value in settings.arguments.items():
         words += ["--argument", f"{name}={value}"]
+    if settings.within_roots:
+        words.append("--within-roots")
     if settings.objective == "restore":
         words += ["--degradations", degradations_word(settings.degradations)]
     return words

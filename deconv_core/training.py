@@ -19,13 +19,16 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from deconv_core.errors import DeconvError, JobError, ModelError
 from deconv_core.files import write_json, write_whole
 from deconv_core.jobs import JobFolder, check_resume
+
+if TYPE_CHECKING:
+    from deconv_core.sources import PictureSet
 
 OBJECTIVES = ("reconstruct", "restore")
 OPTIMIZERS = ("adam", "adamw", "sgd")
@@ -65,6 +68,7 @@ class TrainSettings:
             it; weights, validation and the saved model stay float32.
         seed: Decides weights, patches and degradations.
         name, label, licence, note: For the card.
+        within_roots: Open nothing outside `sources.page_roots(data)`; for requests that come through a page.
     """
 
     data: str
@@ -89,6 +93,7 @@ class TrainSettings:
     label: str = ""
     licence: str = "Apache-2.0"
     note: str = ""
+    within_roots: bool = field(default=False, repr=False)  # no part of a run's outcome, nor of a name made from it
 
     def check(self) -> None:
         """Raise DeconvError for the first setting that cannot work; reads no data."""
@@ -182,7 +187,6 @@ class _Run:
         import keras
 
         from deconv_core.models import architecture
-        from deconv_core.sources import read_pictures
 
         self.settings, self.job = settings, job
         self.results = job.results
@@ -192,7 +196,7 @@ class _Run:
         self.model = row.build(**settings.arguments)
 
         job.status("reading pictures")
-        found = read_pictures(settings.data, channels=int(self.model.input_shape[-1]), include=settings.include)
+        found = _read(settings, int(self.model.input_shape[-1]))
         for name, reason in found.rejected:
             job.log(f"left out {name}: {reason}")
         if found.left_out:
@@ -429,12 +433,18 @@ def _degraded(picture: np.ndarray, kind: str, severity: float, *, seed: int) -> 
 def batch_maker_for(settings: TrainSettings) -> Callable[[int], tuple[np.ndarray, np.ndarray]]:
     """The function from a step's number to its batch that a run with these settings would use; reads the pictures."""
     from deconv_core.models import architecture
-    from deconv_core.sources import read_pictures
 
     row = architecture(settings.architecture)
     channels = int(row.build(**settings.arguments).input_shape[-1])
-    pictures, _ = _split(read_pictures(settings.data, channels=channels, include=settings.include), settings.seed)
+    pictures, _ = _split(_read(settings, channels), settings.seed)
     return _batch_maker(pictures, settings, row.stride)
+
+
+def _read(settings: TrainSettings, channels: int) -> PictureSet:
+    from deconv_core.sources import page_roots, read_pictures
+
+    roots = page_roots(settings.data) if settings.within_roots else None
+    return read_pictures(settings.data, channels=channels, include=settings.include, allowed_roots=roots)
 
 
 def _first_weights(model, settings: TrainSettings, make_batch) -> None:

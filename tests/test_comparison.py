@@ -254,6 +254,31 @@ def test_seeds_belong_to_picture_and_distortion():
     assert len(seeds) == 4 * len(DISTORTIONS)
 
 
+def test_a_run_of_a_page_reads_nothing_outside_the_roots(pictures, tmp_path, monkeypatch):
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    (inside / "own.png").write_bytes((pictures / "0.png").read_bytes())
+    (inside / "list.csv").write_text(f"image\nown.png\n{pictures / '1.png'}\n")
+    monkeypatch.setenv("DECONV_DATA_ROOTS", str(inside))
+    compare(settings(inside / "list.csv", within_roots=True), tmp_path / "job")
+    frame = read_result(tmp_path / "job").frame
+    assert set(frame.loc[frame["status"] == "ok", "image"]) == {"own.png"}
+    assert "lies outside the folders" in frame.loc[frame["status"] == "unreadable", "reason"].item()
+    with pytest.raises(DeconvError, match="outside the folders"):
+        compare(settings(pictures, within_roots=True), tmp_path / "other")
+
+
+def test_the_page_starts_comparisons_within_the_roots():
+    from pages.ui.comparison_plan import Plan
+    from pages.ui.training_data import Source
+
+    def words(*roots) -> list[str]:
+        return Plan(Source("place", "name", *roots), "name", 2, KEYS, KINDS, (1.0,), 0).words()
+
+    assert "--within-roots" in words([])
+    assert "--within-roots" not in words()  # bundled pictures
+
+
 def test_pictures_of_one_name_are_told_apart(pictures, tmp_path):
     archive = tmp_path / "twice.zip"
     with zipfile.ZipFile(archive, "w") as file:

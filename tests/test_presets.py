@@ -64,6 +64,7 @@ def test_the_command_carries_everything_that_was_changed(monkeypatch):
         objective="restore", degradations={"jpeg": (1.0, 4.0), "white_noise": (0.5, 2.5)}, loss="ms_ssim_l1",
         optimizer="adamw", learning_rate=0.00035, schedule="constant", patch_size=128, batch_size=5, epochs=7,
         steps_per_epoch=11, patience=2, seed=42, name="a-b", label="It's <b>mine</b>; rm -rf", note="x, 3 pictures",
+        within_roots=True,
     )  # fmt: skip
     assert parsed(command_words(settings), monkeypatch) == settings
 

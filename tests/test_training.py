@@ -180,6 +180,17 @@ def test_wrong_settings_are_refused_before_any_work(settings, tmp_path, change, 
     assert not (tmp_path / "job").exists()
 
 
+def test_a_run_of_a_page_reads_nothing_outside_the_roots(settings, folder, tmp_path, monkeypatch):
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    (inside / "list.csv").write_text(f"image\n{folder / '00.png'}\n")
+    monkeypatch.setenv("DECONV_DATA_ROOTS", str(inside))
+    asked = replace(settings, data=str(inside / "list.csv"), within_roots=True)
+    with pytest.raises(DeconvError, match="lies outside the folders that may be opened"):
+        train(asked, tmp_path / "job")
+    assert replace(asked, name="").model_name == replace(asked, name="", within_roots=False).model_name
+
+
 def test_a_folder_holds_one_run(settings, tmp_path):
     with pytest.raises(DeconvError, match="Nothing to resume"):
         train(settings, tmp_path / "job", resume=True)

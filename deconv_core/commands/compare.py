@@ -31,6 +31,7 @@ def _numbers(context, parameter, value: str) -> tuple[float, ...]:
 @click.option("--severities", default="1,2,3,4,5", show_default=True, callback=_numbers, help="Above 0, up to 5.")
 @click.option("--max-images", default=0, show_default=True, help="At most so many pictures, drawn by the seed; 0: all.")
 @click.option("--seed", default=0, show_default=True, help="Decides noise, lost blocks and which pictures are drawn.")
+@click.option("--within-roots", is_flag=True, help="Open nothing outside the folders that pages may open.")
 @click.option("--wait-turn", is_flag=True, help="Wait until no other job of this workspace is at work.")
 @click.option("--low-priority", is_flag=True, help="Let everything else on this machine go first.")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out; its stored settings are used.")

@@ -61,6 +61,7 @@ def _degradations(_context, _parameter, value: str | None) -> dict[str, tuple[fl
 @click.option("--name", default="", help="Name of the model.")
 @click.option("--label", default="", help="Name on screen.")
 @click.option("--note", default="", help="What the data are, for the card.")
+@click.option("--within-roots", is_flag=True, help="Open nothing outside the folders that pages may open.")
 @click.option("--wait-turn", is_flag=True, help="Wait until no other job of this workspace is at work.")
 @click.option("--low-priority", is_flag=True, help="Let everything else on this machine go first.")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out; its stored settings are used.")

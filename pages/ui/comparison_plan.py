@@ -56,6 +56,7 @@ class Plan:
         words += ["--distortions", ",".join(self.distortions)]
         words += ["--severities", ",".join(f"{severity:g}" for severity in self.severities)]
         words += ["--max-images", str(self.num_images), "--seed", str(self.seed)]
+        words += ["--within-roots"] if self.source.roots is not None else []
         return [*words, "--model", self.card["name"]] if self.card else words
 
 

@@ -68,7 +68,10 @@ def choose_settings(name: str, source: Source, found: Survey) -> TrainSettings:
     with st.expander("More: network, objective, loss, optimiser, patches, epochs, seed", key=f"{name}_more"):
         settings = _more(f"{name}_{chosen}", settings)
     label = " ".join(label.split()).lstrip("-")
-    settings = replace(settings, name=model_name(label), label=label, note=f"{source.note}, {found.count:,} pictures")
+    settings = replace(
+        settings, name=model_name(label), label=label, note=f"{source.note}, {found.count:,} pictures",
+        within_roots=source.roots is not None,
+    )  # fmt: skip
     check_data(settings, found)
     return settings
 
