@@ -1,36 +1,53 @@
 """The pictures of an audit once more, read from its source: whole for the large view, small for galleries and reports.
 
-Files and members of zip and tar archives are found at once by the place that the audit wrote down. What lies in streams
-(`.tar.gz`, Parquet, `.npz`, addresses) is looked for from the beginning, for all pictures of a page in one pass.
-Small ones are kept as JPEG files in the job folder, so a page that was seen once is there at once.
+Every picture is found at once by the place that the audit wrote down. Small ones are kept in the job folder, those that
+cannot be read with the reason, so what was seen once is there at once. What has another content than the audit found is
+shown as what it is now, told so, and not kept.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import json
-from collections.abc import Iterator, Sequence
+import secrets
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from deconv_core.archives import Limits, Member
 from deconv_core.audit.measure import decode
 from deconv_core.audit.pixels import reduced
-from deconv_core.audit.run import AuditSettings, items_of, settings_from
+from deconv_core.audit.run import AuditSettings, settings_from
 from deconv_core.audit.table import AuditTable
-from deconv_core.errors import DeconvError, ImageError
-from deconv_core.files import write_whole
-from deconv_core.images import Picture, orient, read_image
-from deconv_core.sources import NAMES, Item, allowed_roots, check_inside_roots
+from deconv_core.errors import ImageError
+from deconv_core.images import Picture, open_header, orient
+from deconv_core.sources import NAMES, Entry, Item, page_roots, reopen
 
 SIDE = 224  # pixels of the longer side
 QUALITY = 80
+CHANGED = "It has changed since the audit; what was found belongs to what it was then."
+GONE = "It is no longer in the source; audit the set again."
+_THREADS = 4  # reading waits for the disk, and decoding leaves Python alone
+_NO_PICTURE = b"none\n"  # before the reason, in the place of a small picture that cannot be made
+
+
+@dataclass(frozen=True)
+class Small:
+    """A small picture.
+
+    Attributes:
+        jpeg: A JPEG file, or None where there is none.
+        told: Why there is none, or that the picture has changed since the audit; else "".
+    """
+
+    jpeg: bytes | None
+    told: str = ""
 
 
 def picture(folder: Path | str, image: str, table: AuditTable | None = None) -> Picture:
-    """One picture of an audit as it lies in the source now.
+    """One picture of an audit as it lies in the source now; where it has changed since, its notes say so.
 
     Args:
         folder: The job folder.
@@ -39,30 +56,28 @@ def picture(folder: Path | str, image: str, table: AuditTable | None = None) -> 
 
     Raises:
         DeconvError: No such picture in the audit.
-        ImageError: It is gone, or cannot be read.
+        ImageError: It is gone, may not be opened any more, or cannot be read.
     """
-    item = locate(folder, [image], table).get(image)
-    if item is None:
-        raise ImageError(f"{image[:120]!r} is no longer in the source; audit it again.")
-    return read_image(item.content(), name=PurePosixPath(item.name).name)
-
-
-def content(folder: Path | str, image: str, table: AuditTable | None = None) -> bytes:
-    """The bytes of one picture; arguments and errors as `picture`."""
-    item = locate(folder, [image], table).get(image)
-    if item is None:
-        raise ImageError(f"{image[:120]!r} is no longer in the source; audit it again.")
-    return item.content()
-
-
-def thumbnail(folder: Path | str, image: str, table: AuditTable | None = None) -> bytes | None:
-    """One small picture as JPEG, or None where it cannot be read; see `thumbnails`."""
-    return thumbnails(folder, [image], table)[image]
+    table = table or AuditTable(folder)
+    [row] = table.rows(table.places([image]), ["place", "digest"]).to_dict("records")
+    item = _items([image], [row["place"]], settings_from(table.settings))[image]
+    if isinstance(item, str):
+        raise ImageError(item)
+    found = item.read()
+    is_same = not row["digest"] or found.digest == row["digest"]
+    return found if is_same else replace(found, notes=(*found.notes, CHANGED))
 
 
 def thumbnails(
     folder: Path | str, images: Sequence[str], table: AuditTable | None = None, *, side: int = SIDE
 ) -> dict[str, bytes | None]:
+    """As `small_pictures`, without what there is to tell: name -> JPEG bytes, or None where there is no picture."""
+    return {name: small.jpeg for name, small in small_pictures(folder, images, table, side=side).items()}
+
+
+def small_pictures(
+    folder: Path | str, images: Sequence[str], table: AuditTable | None = None, *, side: int = SIDE
+) -> dict[str, Small]:
     """Small pictures of many at once, kept in the job folder.
 
     Args:
@@ -71,102 +86,123 @@ def thumbnails(
         table: The audit's table, if it is read already.
         side: Pixels of the longer side.
 
-    Returns:
-        Name -> JPEG bytes, None where the picture cannot be read.
-
     Raises:
         DeconvError: No such picture in the audit.
     """
     table = table or AuditTable(folder)
+    images = list(dict.fromkeys(images))
+    rows = table.rows(table.places(images), ["digest", "place"])
+    digests = dict(zip(images, rows["digest"], strict=True))
     kept = Path(folder) / "results" / "thumbnails"
-    places = np.array([table.place(image) for image in images], np.int64)
-    digests = table.rows(places, ["digest"])["digest"]
-    files = {
-        image: kept / f"{_file_name(image, digest, side)}.jpg" for image, digest in zip(images, digests, strict=True)
-    }
-    found: dict[str, bytes | None] = {}
-    for image, file in files.items():
-        try:
-            found[image] = file.read_bytes()
-        except OSError:
-            continue
-    missing = [image for image in files if image not in found]
+    files = {image: kept / f"{_file_name(image, digests[image], side)}.jpg" for image in images}
+    found: dict[str, Small] = {}
+    missing = []
+    for image, place in zip(images, rows["place"], strict=True):
+        small = _kept(files[image])
+        if small is not None:
+            found[image] = small
+        else:
+            missing.append((image, place))
     if missing:
-        kept.mkdir(parents=True, exist_ok=True)
-        items = locate(folder, missing, table)
+        with suppress(OSError):  # a disk that is full or only to be read: shown all the same
+            kept.mkdir(parents=True, exist_ok=True)
+        items = _items(*zip(*missing, strict=True), settings_from(table.settings))
 
-        for image in missing:
-            found[image] = _small(items[image], side) if image in items else None
-            if found[image] is not None:
-                with contextlib.suppress(DeconvError):  # a full disk: shown all the same
-                    write_whole(files[image], found[image])
+        def make(image: str) -> Small:
+            return _make(items[image], digests[image], side, files[image])
+
+        with ThreadPoolExecutor(min(_THREADS, len(items)), thread_name_prefix="thumbnail") as pool:
+            found |= dict(zip(items, pool.map(make, items), strict=True))
     return {image: found[image] for image in images}
 
 
-def locate(folder: Path | str, images: Sequence[str], table: AuditTable | None = None) -> dict[str, Item]:
-    """The items of the source behind these names; those that are gone are left out.
+def _kept(file: Path) -> Small | None:
+    try:
+        content = file.read_bytes()
+    except OSError:
+        return None
+    if content.startswith(_NO_PICTURE):
+        return Small(None, content.removeprefix(_NO_PICTURE).decode("utf-8", "replace"))
+    return Small(content) if content else None  # empty after a power failure
 
-    Raises:
-        DeconvError: No such picture in the audit, or its source lies outside the roots by now.
-    """
-    table = table or AuditTable(folder)
-    settings = settings_from(table.settings)
-    places = [table.place(image) for image in images]
-    found: dict[str, Item] = {}
-    for image, place in zip(images, table.rows(np.array(places), ["place"])["place"], strict=True):
-        item = _item(image, place or "", settings)
-        if item is not None:
-            found[image] = item
-    left = set(images) - set(found)
-    if left:
-        for item in _items(settings):
-            if item.name in left:
-                found[item.name] = item
-                left.discard(item.name)
-                if not left:
-                    break
+
+def _make(item: Item | str, digest: str, side: int, file: Path) -> Small:
+    """A small picture from its item, or from the reason why there is none; kept where it is what the audit saw."""
+    if isinstance(item, str):
+        return Small(None, item)
+    try:
+        data = item.content()
+    except ImageError as error:
+        return Small(None, str(error))  # the disk or the network may be back in a moment
+    is_same = not digest or _digest(item, data) == digest
+    try:
+        small = Small(_small(data, PurePosixPath(item.name).name, side), "" if is_same else CHANGED)
+    except ImageError as error:
+        small = Small(None, str(error) if is_same else CHANGED)
+    if is_same:
+        _keep(file, small.jpeg if small.jpeg is not None else _NO_PICTURE + small.told.encode())
+    return small
+
+
+def _digest(item: Item, data: bytes) -> str:
+    """An array comes as a PNG file, which is not what its digest is of."""
+    return item.digest() if isinstance(item.origin, Entry) else hashlib.sha256(data).hexdigest()
+
+
+def _keep(file: Path, content: bytes) -> None:
+    """Written beside and renamed, but not waited for: what is lost is made again."""
+    beside = file.with_name(f".{secrets.token_hex(8)}")
+    try:
+        beside.write_bytes(content)
+        beside.replace(file)
+    except OSError:
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
+
+
+def _items(images: Sequence[str], places: Sequence[str], settings: AuditSettings) -> Mapping[str, Item | str]:
+    """The items of the source behind these names, or a sentence for each that cannot be had."""
+    roots = page_roots(settings.data) if settings.within_roots and settings.data not in NAMES else None
+    found: dict[str, Item | str] = {}
+    for image, place in zip(images, places, strict=True):
+        if place:
+            try:
+                found[image] = reopen(place, image, roots=roots)
+            except ImageError as error:
+                found[image] = str(error)
+        else:
+            found[image] = GONE
     return found
 
 
-def _items(settings: AuditSettings) -> Iterator[Item]:
-    try:
-        yield from items_of(settings)
-    except DeconvError:
-        return  # the source is gone: so are its pictures
-
-
-def _item(image: str, place: str, settings: AuditSettings) -> Item | None:
-    try:
-        where = json.loads(place) if place else None
-    except ValueError:
-        return None
-    if not where:
-        return None
-    path = Path(where[0])
-    if settings.within_roots and settings.data not in NAMES:
-        check_inside_roots(path, allowed_roots())
-    if len(where) == 1:
-        return Item(image, None, origin=path, limit=Limits.file_bytes)
-    size, offset, packed, method, crc = where[1:]
-    return Item(image, size, origin=Member(image, size, "", path, offset, packed, method, crc))
-
-
-def _small(item: Item, side: int) -> bytes | None:
+def _small(data: bytes, name: str, side: int) -> bytes:
     import cv2
 
-    try:
-        decoded = decode(item.content(), PurePosixPath(item.name).name)
-    except ImageError:
-        return None
-    pixels = reduced(decoded.pixels, 2 * side)  # averages first: quick, and without patterns of its own
+    pixels, flag = _decoded(data, name, side)
     height, width = pixels.shape[:2]
     scale = side / max(height, width)
     if scale < 1:
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
         pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-    pixels = orient(pixels if pixels.ndim == 3 else pixels[..., None], decoded.orientation)
-    done, encoded = cv2.imencode(".jpg", np.ascontiguousarray(pixels[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
-    return encoded.tobytes() if done else None
+    pixels = orient(pixels if pixels.ndim == 3 else pixels[..., None], flag)
+    encoded = cv2.imencode(".jpg", np.ascontiguousarray(pixels[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1]
+    return encoded.tobytes()
+
+
+def _decoded(data: bytes, name: str, side: int) -> tuple[np.ndarray, int]:
+    """8-bit pixels with at least `side` pixels along the longer side where there are so many, and the EXIF flag that
+    is still to be applied.
+
+    A JPEG can be decoded to an eighth of its size in a fraction of the time.
+    """
+    header = open_header(data, name=name)
+    plain = header.bits == 8 and header.mode in ("L", "RGB") and not header.has_transparency
+    if plain and header.format == "JPEG":
+        share = min(1.0, side / max(header.width, header.height))
+        header.image.draft(header.mode, (int(header.width * share), int(header.height * share)))
+        return header.load(), header.orientation
+    decoded = decode(data, name)
+    return reduced(decoded.pixels, 2 * side), decoded.orientation  # averages first: quick, and without patterns
 
 
 def _file_name(image: str, digest: str, side: int) -> str:
