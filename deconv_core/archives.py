@@ -307,8 +307,29 @@ def _is_apple_double(name: str) -> bool:
     return name.startswith("__MACOSX/") or name.rpartition("/")[2].startswith("._")
 
 
+def count_zip(path: Path, *, wanted: Callable[[str], bool], limits: Limits | None = None) -> int:
+    """How many wanted files a zip lists, from its list of contents alone.
+
+    Raises:
+        DeconvError: It lists more files than allowed.
+        zipfile.BadZipFile, struct.error, OSError: It is not a readable zip.
+    """
+    limits = limits or Limits()
+    with path.open("rb") as file:
+        _, directory = _read_directory(path, file, limits)
+    return sum(wanted(name.decode("utf-8", "replace")) for name in _raw_names(path, directory, limits))
+
+
 def _check_directory(path: Path, file: BinaryIO, limits: Limits) -> int:
     """Count the entries before `zipfile` makes an object of each; return where the list of contents begins."""
+    start, directory = _read_directory(path, file, limits)
+    for _ in _raw_names(path, directory, limits):
+        pass
+    return start
+
+
+def _read_directory(path: Path, file: BinaryIO, limits: Limits) -> tuple[int, bytes]:
+    """(where it begins, the list of contents)"""
     size = file.seek(0, os.SEEK_END)
     file.seek(max(0, size - 65535 - _END.size))
     tail = file.read()
@@ -330,17 +351,21 @@ def _check_directory(path: Path, file: BinaryIO, limits: Limits) -> int:
     if length > _DIRECTORY_BYTES:
         raise DeconvError(f"'{shown(path.name)}' lists more files than can be held; split it into several.")
     file.seek(end - length)
-    entries = file.read(length)
+    return end - length, file.read(length)
+
+
+def _raw_names(path: Path, directory: bytes, limits: Limits) -> Iterator[bytes]:
     position = count = 0
-    while position + _ENTRY.size <= length:
-        signature, name, extra, note = _ENTRY.unpack_from(entries, position)
+    while position + _ENTRY.size <= len(directory):
+        signature, name, extra, note = _ENTRY.unpack_from(directory, position)
         if signature != b"PK\1\2":
             raise zipfile.BadZipFile("its list of contents is damaged")
-        position += _ENTRY.size + name + extra + note
         count += 1
         if count > limits.files:
             raise DeconvError(f"'{shown(path.name)}' holds more than {limits.files} files; split it into several.")
-    return end - length
+        position += _ENTRY.size
+        yield directory[position : position + name]
+        position += name + extra + note
 
 
 def _check_overlap(path: Path, entries: list[zipfile.ZipInfo], directory: int) -> None:

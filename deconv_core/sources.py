@@ -16,18 +16,22 @@ import hashlib
 import heapq
 import json
 import os
+import stat
+import struct
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from fnmatch import fnmatchcase
 from functools import lru_cache
+from json.encoder import encode_basestring_ascii
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deconv_core.archives import Limits, Member, clean_name, is_archive, list_members, shown, too_large
+from deconv_core.archives import Limits, Member, clean_name, count_zip, is_archive, list_members, shown, too_large
 from deconv_core.errors import DeconvError, ImageError
 
 if TYPE_CHECKING:
@@ -35,6 +39,7 @@ if TYPE_CHECKING:
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif")
 NAMES = ("samples", "digits", "mnist", "fashion_mnist", "cifar10")
+_NAMED_COUNTS = {"samples": 10, "digits": 10_000, "mnist": 70_000, "fashion_mnist": 70_000, "cifar10": 60_000}
 FETCHED_NAMES = ("mnist", "fashion_mnist", "cifar10")
 # Protocol of an address -> the package that fsspec needs for it.
 PROTOCOLS = {"https": "aiohttp", "s3": "s3fs", "gs": "gcsfs", "az": "adlfs", "hf": "huggingface_hub"}
@@ -60,6 +65,7 @@ class Item:
         size: Bytes of the file as stored, None where it is not known without reading or is no file.
         held_out: True for what the source itself keeps for testing (`x_test`).
         refused: Why it cannot be read although it is there, or "".
+        modified: When the file that is or holds it was changed, nanoseconds since 1970; 0 where that is not known.
         inside: For a picture that was read on the way, its place in the file that holds it.
     """
 
@@ -69,6 +75,7 @@ class Item:
     refused: str = ""
     origin: Any = field(default=None, repr=False)
     limit: int = Limits.file_bytes
+    modified: int = 0
     inside: Row | Entry | None = field(default=None, repr=False)
 
     def read(self, *, channels: int | None = None, background: str = "white") -> Picture:
@@ -135,7 +142,7 @@ class Item:
         if self.refused:
             return ""
         if isinstance(origin, Path):
-            return json.dumps([str(origin)])
+            return f"[{encode_basestring_ascii(str(origin))}]"  # json.dumps, ten times as fast
         if isinstance(origin, Member):
             member = [origin.size, origin.offset, origin.packed, origin.method, origin.crc]
             return json.dumps([str(origin.archive), *member])
@@ -307,7 +314,10 @@ def iterate(
     else:
         path = Path(source) if allowed_roots is None else check_inside_roots(source, allowed_roots)
         items = _local(path, _Roots(allowed_roots), limits)
-    return (item for item in items if _matches(item.name, include))
+    if include == "*":
+        return items
+    # A shard that cannot be read must not be passed over because it is not called like the pictures in it.
+    return (item for item in items if _matches(item.name, include) or (item.refused and isinstance(item.origin, Path)))
 
 
 def _matches(name: str, include: str) -> bool:
@@ -316,6 +326,10 @@ def _matches(name: str, include: str) -> bool:
 
 def _is_picture(name: str) -> bool:
     return name.lower().endswith(EXTENSIONS) and not name.rpartition("/")[2].startswith("._")
+
+
+def _is_shard(name: str) -> bool:
+    return name.lower().endswith(_SHARDS)
 
 
 def _local(path: Path, roots: _Roots, limits: Limits) -> Iterator[Item]:
@@ -344,19 +358,19 @@ def _local(path: Path, roots: _Roots, limits: Limits) -> Iterator[Item]:
 
 
 def _file_item(path: Path, name: str, limits: Limits) -> Item:
-    cleaned = _as_text(name)
+    cleaned = name if name.isascii() else _as_text(name)
     try:
-        status = path.stat()
+        status = os.stat(path)  # noqa: PTH116 - a hundred thousand times
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not a path"
         return Item(cleaned, refused=f"{shown(cleaned)} cannot be read ({reason}); check the path.")
-    if not path.is_file():
+    if not stat.S_ISREG(status.st_mode):
         return Item(
             cleaned, refused=f"{shown(cleaned)} is a device, or a folder that cannot be opened; it is not read."
         )
     if status.st_size > limits.file_bytes:
         return Item(cleaned, status.st_size, refused=too_large(cleaned, status.st_size, limits.file_bytes))
-    return Item(cleaned, status.st_size, origin=path, limit=limits.file_bytes)
+    return Item(cleaned, status.st_size, False, "", path, limits.file_bytes, status.st_mtime_ns)
 
 
 def _as_text(name: str) -> str:
@@ -377,14 +391,13 @@ def _folder_items(folder: Path, roots: _Roots, limits: Limits) -> Iterator[Item]
             yield _file_item(path, name, limits)
     if has_pictures:
         return
-    for path, name, linked in _walk(folder, lambda name: name.lower().endswith(_SHARDS)):
+    for path, name, linked in _walk(folder, _is_shard):
         if path.is_file() and (not linked or roots.may_open(path, inside)):
-            for item in _local(path, roots, limits):
-                yield _renamed(item, f"{name}/{item.name}")
-
-
-def _renamed(item: Item, name: str) -> Item:
-    return replace(item, name=name)
+            try:
+                for item in _local(path, roots, limits):
+                    yield replace(item, name=f"{_as_text(name)}/{item.name}")
+            except DeconvError as error:  # one damaged file never stops the others
+                yield Item(_as_text(name), refused=str(error), origin=path)
 
 
 def _walk(folder: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[Path, str, bool]]:
@@ -418,8 +431,16 @@ def _listing(folder: Path) -> list[os.DirEntry]:
 
 
 def _archive_items(path: Path, limits: Limits) -> Iterator[Item]:
+    modified = _changed(path)
     for member in list_members(path, wanted=_is_picture, limits=limits):
-        yield Item(member.name, member.size, refused=member.refused, origin=member)
+        yield Item(member.name, member.size, refused=member.refused, origin=member, modified=modified)
+
+
+def _changed(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _csv_items(path: Path, roots: _Roots, limits: Limits) -> Iterator[Item]:
@@ -480,7 +501,7 @@ def _parquet_items(path: Path, roots: _Roots, limits: Limits) -> Iterator[Item]:
                         "write it with smaller row groups."
                     )
             columns = [column] if name_column is None else [column, name_column]
-            before, seen = 0, set()
+            before, seen, modified = 0, set(), _changed(path)
             for group in range(file.num_row_groups):
                 row = 0
                 for batch in file.iter_batches(_PARQUET_ROWS, row_groups=[group], columns=columns):
@@ -488,7 +509,9 @@ def _parquet_items(path: Path, roots: _Roots, limits: Limits) -> Iterator[Item]:
                     for value, name in zip(batch.column(column), names, strict=True):
                         given, number = name and name.as_py(), before + row
                         item = _parquet_item(path, value.as_py(), given, number, seen, column, roots, limits)
-                        yield replace(item, inside=Row(path, group, row)) if isinstance(item.origin, bytes) else item
+                        if isinstance(item.origin, bytes):
+                            item = replace(item, modified=modified, inside=Row(path, group, row))
+                        yield item
                         row += 1
                 before += row
     except (pyarrow.ArrowException, OSError) as error:
@@ -565,13 +588,14 @@ def _npz_pictures(path: Path, members: Mapping[str, Member], limits: Limits) -> 
 
 def _npy_pictures(path: Path, key: str, file, size: int) -> Iterator[Item]:
     shape = _npy_shape(path, key, file, size)
-    length = int(np.prod(shape[1:]))
+    length, modified = int(np.prod(shape[1:])), _changed(path)
     for number in range(shape[0]):
         data = file.read(length)
         if len(data) < length:
             raise DeconvError(f"'{shown(path.name)}' ends within {key}[{number}]; save it again.")
         pixels = np.frombuffer(data, np.uint8).reshape(shape[1:])
-        yield _array_item(f"{key}[{number}]", pixels, Entry(path, key, number), key == "x_test")
+        item = _array_item(f"{key}[{number}]", pixels, Entry(path, key, number), key == "x_test")
+        yield replace(item, modified=modified)
 
 
 def _npy_shape(path: Path, key: str, file, size: int) -> tuple[int, int, int, int]:
@@ -722,7 +746,7 @@ def _remote(address: str, limits: Limits) -> Iterator[Item]:
 
 def _remote_folder(address: str, system, root: str, limits: Limits) -> Iterator[Item]:
     try:
-        found = system.find(root)
+        found = system.find(root, detail=True)
     except Exception as error:
         raise DeconvError(f"'{shown(address)}' could not be listed ({_first_line(error)}); check it.") from error
     if not found:
@@ -733,7 +757,26 @@ def _remote_folder(address: str, system, root: str, limits: Limits) -> Iterator[
     for path in sorted(found):
         if _is_picture(path):
             name = clean_name(path.removeprefix(prefix))[0]
-            yield Item(name, origin=_Remote(system.unstrip_protocol(path), name, limits.file_bytes))
+            size = found[path].get("size")
+            yield Item(
+                name, size if isinstance(size, int) else None, modified=_remote_change(found[path]),
+                origin=_Remote(system.unstrip_protocol(path), name, limits.file_bytes),
+            )  # fmt: skip
+
+
+def _remote_change(about: Mapping[str, Any]) -> int:
+    """When a file at an address was changed, as its listing says; nanoseconds since 1970, 0 where it does not."""
+    for key in ("mtime", "LastModified", "last_modified", "updated", "modified"):
+        value = about.get(key)
+        try:
+            value = datetime.fromisoformat(value) if isinstance(value, str) else value
+            if isinstance(value, datetime):
+                return int(value.timestamp() * 1e9)
+            if isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
+                return int(value * 1e9)
+        except (ValueError, OverflowError, OSError):
+            continue
+    return 0
 
 
 def _first_line(error: Exception) -> str:
@@ -813,6 +856,57 @@ class _Roots:
 
 
 # What was found
+
+
+def count(source: str | Path, *, include: str = "*", allowed_roots: Sequence[Path] | None = None) -> int | None:
+    """About how many pictures `iterate` will give, from names and headers alone; None where they do not tell.
+
+    What will be refused may be counted or not. Nothing is raised: whoever iterates meets what is wrong.
+    """
+    try:
+        if str(source) in NAMES:
+            return _NAMED_COUNTS[str(source)] if include == "*" else None
+        if "://" in str(source) or "::" in str(source):
+            return None
+        path = Path(source) if allowed_roots is None else check_inside_roots(source, allowed_roots)
+        if not path.is_dir():
+            return _count_file(path, include)
+        pictures = matching = 0
+        for _, name, _ in _walk(path, _is_picture):
+            pictures += 1
+            matching += _matches(name, include)
+        if pictures:
+            return matching
+        counts = [
+            _count_file(shard, include, f"{name}/") for shard, name, _ in _walk(path, _is_shard) if shard.is_file()
+        ]
+    except (DeconvError, OSError, ValueError, LookupError, EOFError, struct.error, zipfile.BadZipFile):
+        return None
+    return None if None in counts else sum(counts)
+
+
+def _count_file(path: Path, include: str, prefix: str = "") -> int | None:
+    name = path.name.lower()
+    if name.endswith(".zip"):
+        return count_zip(path, wanted=lambda name: _is_picture(name) and _matches(prefix + name, include))
+    if name.endswith(".tar"):
+        return sum(_matches(prefix + member.name, include) for member in list_members(path, wanted=_is_picture))
+    if name.endswith(".csv"):
+        return sum(_matches(entry, include) for _, entry in _csv_names(path))
+    if name.endswith(".parquet") and include == "*":
+        from pyarrow import parquet
+
+        return parquet.read_metadata(path).num_rows
+    if name.endswith(".npz") and include == "*":
+        with zipfile.ZipFile(path) as archive:
+            sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
+            total = 0
+            for key in ("x_train", "x_test"):
+                if f"{key}.npy" in sizes:
+                    with archive.open(f"{key}.npy") as file:
+                        total += _npy_shape(path, key, file, sizes[f"{key}.npy"])[0]
+            return total
+    return 1 if name.endswith(EXTENSIONS) else None
 
 
 @dataclass(frozen=True)

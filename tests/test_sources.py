@@ -25,6 +25,7 @@ from deconv_core.errors import DeconvError, ImageError
 from deconv_core.sources import (
     allowed_roots,
     check_inside_roots,
+    count,
     fingerprint,
     iterate,
     list_files,
@@ -549,6 +550,71 @@ def test_what_was_refused_has_no_place(tmp_path):
     (tmp_path / "secret.png").write_bytes(b"")
     (data / "out.png").symlink_to(tmp_path / "secret.png")
     assert [item.place() for item in iterate(data) if item.refused] == ["", ""]
+
+
+# Counting
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "folder of parquets", "npz"])
+def test_pictures_are_counted_without_reading_them(tmp_path, monkeypatch, kind):
+    if kind == "npz":
+        source = write_npz(tmp_path / "set.npz")
+    elif kind == "folder of parquets":
+        source = tmp_path / "set"
+        source.mkdir()
+        for number in range(2):
+            write_parquet(source / f"{number}.parquet")
+    else:
+        source = KINDS[kind](tmp_path)
+    expected = len(list(iterate(source)))
+    matching = len(list(iterate(source, include="*d*.png")))
+
+    def refuse(*_, **__):
+        raise AssertionError("it was read")
+
+    for place, name in ((sources, "_file_item"), (sources, "_parquet_items"), (sources, "_npy_pictures")):
+        monkeypatch.setattr(place, name, refuse)
+    monkeypatch.setattr(zipfile.ZipFile, "infolist", refuse if kind == "zip" else zipfile.ZipFile.infolist)
+    packed = kind == "tar.gz"  # nothing tells what is in it but unpacking
+    assert count(source) == (None if packed else expected)
+    unnamed = packed or "parquet" in kind or kind == "npz"
+    assert count(source, include="*d*.png") == (None if unnamed else matching)
+
+
+def test_what_cannot_be_counted_is_not_counted(tmp_path):
+    (tmp_path / "a.zip").write_bytes(b"no zip")
+    (tmp_path / "a.parquet").write_bytes(b"no parquet")
+    (tmp_path / "a.csv").write_bytes(b"a,b\n")
+    for source in ("a.zip", "a.parquet", "a.csv", "nothing", "."):
+        assert count(tmp_path / source) is None, source
+    assert count("s3://bucket") is None
+    assert count(tmp_path, allowed_roots=[]) is None
+    assert [count(name) for name in ("samples", "digits")] == [
+        len(list(iterate(name))) for name in ("samples", "digits")
+    ]
+
+
+# Damaged shards
+
+
+@pytest.mark.parametrize("include", ["*", "*.png"])
+def test_a_damaged_shard_is_one_refused_item_among_those_of_the_others(tmp_path, include):
+    folder = tmp_path / "set"
+    folder.mkdir()
+    (folder / "1.parquet").write_bytes(b"PAR1 and no more")
+    (folder / "2.npz").write_bytes(b"")
+    (folder / "3.tar").write_bytes(b"x" * 2000)
+    write_tar(folder / "4.tar.gz")
+    (folder / "4.tar.gz").write_bytes((folder / "4.tar.gz").read_bytes()[:40])
+    write_parquet(folder / "5.parquet")
+    items = list(iterate(folder, include=include))
+    refused = {item.name: item.refused for item in items if item.refused}
+    assert set(refused) == {"1.parquet", "2.npz", "3.tar", "4.tar.gz"}
+    assert "is not a readable Parquet file" in refused["1.parquet"]
+    assert [item.name for item in items if not item.refused] == [f"5.parquet/{name}" for name in SET]
+    assert [item.place() for item in items if item.refused] == [""] * 4
+    found = read_pictures(folder, channels=3)
+    assert (len(found.pictures), len(found.rejected)) == (3, 4)
 
 
 # Roots
