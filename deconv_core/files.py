@@ -5,28 +5,31 @@ from __future__ import annotations
 import json
 import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from deconv_core.errors import DeconvError
 
 
-def write_whole(path: Path | str, content: bytes | str) -> None:
+def write_whole(path: Path | str, content: bytes | str | Iterator[bytes]) -> None:
     """Write a file that appears complete or not at all; two writers at once leave one of the two, whole.
 
     Args:
         path: The file, replaced if it is there.
-        content: Text is written as UTF-8; characters that are none are written out with a backslash.
+        content: Text is written as UTF-8; characters that are none are written out with a backslash. Pieces that are
+            made one after another need no room together.
 
     Raises:
         DeconvError: It could not be written.
     """
     path = Path(path)
     beside = path.with_name(f".{path.name[:100]}.{os.getpid()}-{secrets.token_hex(4)}")
-    data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
+    if isinstance(content, str):
+        content = content.encode("utf-8", "backslashreplace")
     try:
         with beside.open("xb") as stream:
-            stream.write(data)
+            stream.writelines(content if isinstance(content, Iterator) else [content])
             stream.flush()
             os.fsync(stream.fileno())
         beside.replace(path)

@@ -33,12 +33,13 @@ class Pictures:
     """Pictures side by side that belong together.
 
     Attributes:
-        shots: (label, pixels): arrays (H, W, C) in [0, 1] or uint8, C is 1 or 3. Larger ones are reduced.
+        shots: (label, pixels): arrays (H, W, C) in [0, 1] or uint8, C is 1 or 3, larger ones are reduced; or the bytes
+            of a small JPEG file, which go in as they are.
         caption: What they show.
         side: Longer side in the file, pixels.
     """
 
-    shots: Sequence[tuple[str, np.ndarray]]
+    shots: Sequence[tuple[str, np.ndarray | bytes]]
     caption: str = ""
     side: int = THUMBNAIL_SIDE
 
@@ -179,7 +180,9 @@ def _cell(value: Any) -> str:
     return str(value)
 
 
-def _shot(label: str, pixels: np.ndarray, side: int) -> dict[str, Any]:
+def _shot(label: str, pixels: np.ndarray | bytes, side: int) -> dict[str, Any]:
+    if isinstance(pixels, bytes):
+        return _jpeg_shot(label, pixels)
     import cv2
 
     from deconv_core.images import encode_webp
@@ -195,3 +198,11 @@ def _shot(label: str, pixels: np.ndarray, side: int) -> dict[str, Any]:
         pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).reshape(size[1], size[0], channels)
     data = base64.b64encode(encode_webp(pixels, _QUALITY)).decode()
     return {"label": label, "uri": f"data:image/webp;base64,{data}", "width": size[0], "height": size[1]}
+
+
+def _jpeg_shot(label: str, data: bytes) -> dict[str, Any]:
+    from deconv_core.images import open_header
+
+    header = open_header(data, name=label)
+    uri = f"data:image/jpeg;base64,{base64.b64encode(data).decode()}"
+    return {"label": label, "uri": uri, "width": header.width, "height": header.height}

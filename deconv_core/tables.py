@@ -12,6 +12,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from deconv_core.files import write_whole
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 RECIPES_KEY = b"deconv_recipes"
 # A spreadsheet takes a cell that begins like this for a formula, and may run it (OWASP, "CSV injection").
@@ -73,6 +75,32 @@ def csv_bytes(frame: pd.DataFrame, recipes: Mapping[str, Any] | None = None) -> 
     # All text in quotes: not every version of Python quotes a cell for a carriage return, which would start a new row.
     text = safe.to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     return text.encode("utf-8", errors="backslashreplace")
+
+
+def csv_of_arrow(table: pa.Table, *, header: bool = True) -> bytes:
+    """An Arrow table as `csv_bytes` writes a data frame, many times as fast; lists of texts separated by spaces.
+
+    Args:
+        table: Columns of numbers, truth values, texts and lists of texts.
+        header: Whether to begin with the line of names, for a table that is written in pieces.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as compute
+    from pyarrow import csv as arrow_csv
+
+    columns = []
+    for column in table.columns:
+        if pa.types.is_list(column.type):
+            column = compute.binary_join(column, " ")
+        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+            column = compute.replace_substring_regex(column, rf"\A([{re.escape(''.join(_FORMULA_STARTS))}])", r"'\1")
+        elif pa.types.is_floating(column.type):
+            column = compute.if_else(compute.is_nan(column), pa.scalar(None, column.type), column)
+        columns.append(column)
+    sink = pa.BufferOutputStream()
+    names = [_defuse(name) for name in table.column_names]
+    arrow_csv.write_csv(pa.table(columns, names=names), sink, arrow_csv.WriteOptions(include_header=header))
+    return sink.getvalue().to_pybytes()
 
 
 def parquet_bytes(frame: pd.DataFrame, recipes: Mapping[str, Any] | None = None) -> bytes:

@@ -3,7 +3,8 @@
 Cheap checks first, for all pictures; the model afterwards. Results are written as they come, as Parquet parts in
 `results/parts/`; at the end they become `results/images.parquet` with the columns that only the whole set can tell:
 `image`, `status`, `reason`, what the file says, a column per check, `issues` (list of check names), `quality_risk`.
-`results/summary.json` sums up. A run that was stopped or killed goes on with `resume`, and ends with the same table.
+`results/summary.json` sums up; lists, CSV, script and report stand beside it (see `export`). A run that was stopped or
+killed goes on with `resume`, and ends with the same table.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deconv_core.archives import Member, is_archive
+from deconv_core.audit import earlier
 from deconv_core.audit import measure as measuring
 from deconv_core.audit.cache import Cache
 from deconv_core.audit.checks import CHECKS, choose_checks
@@ -159,6 +161,8 @@ def run_audit(
     check_resume(folder, resume)
     with JobFolder(folder, kind="audit", wait_turn=wait_turn, low_priority=low_priority) as job:
         write_json(job.folder / "settings.json", asdict(settings))
+        if not resume:
+            earlier.begin(job.folder, settings.data, settings.include)
         summary = _Run(settings, job, command, report).go()
         job.finish_message(_sentence(summary))
     return summary
@@ -346,9 +350,21 @@ class _Run:
             "peak_memory_bytes": peak_memory(),
         }
         write_json(self.results / "summary.json", summary)
-        # Last, since its presence says that the audit is finished.
+        # Its presence says that the audit is finished; what follows is made from it, and can be made again.
         write_table(table, self.results / "images.parquet", row_group_size=_ROW_GROUP)
+        del frame, table
+        self._write_results()
         return summary
+
+    def _write_results(self) -> None:
+        from deconv_core.audit import export
+        from deconv_core.audit.table import AuditTable
+
+        self.job.status("writing lists, tables and report")
+        table = AuditTable(self.job.folder)
+        earlier.take_decisions(self.job.folder, table)
+        for sentence in export.write_results(self.job.folder, table, num_pictures=export.at_the_end(table.count)):
+            self.job.log(sentence)
 
     # Small things
 

@@ -12,9 +12,11 @@ from deconv_core.audit.table import AuditTable, Filter
 MOST = 0.5  # share of the set from which an issue is one of the whole set rather than of single pictures
 
 
-def paragraph(table: AuditTable, thresholds: Mapping[str, float] | None = None) -> str:
-    """How many pictures, how many with an issue, and the three most frequent issues; what hits most of the set comes
-    first and is called so."""
+def paragraph(
+    table: AuditTable, thresholds: Mapping[str, float] | None = None, weights: Mapping[str, float] | None = None
+) -> str:
+    """How many pictures, how many with an issue, the three most frequent issues, and how good the set is; what hits
+    most of the set comes first and is called so."""
     thresholds = dict(thresholds or {})
     count = table.count
     if not count:
@@ -23,7 +25,7 @@ def paragraph(table: AuditTable, thresholds: Mapping[str, float] | None = None) 
     bad = len(table.select(Filter(passed=False, thresholds=thresholds)))
     so_far = "" if table.finished else " so far"
     if not bad:
-        return f"{_pictures(count)}{so_far}; no check flags any of them."
+        return f"{_pictures(count)}{so_far}; no check flags any of them. {_how_good(table, thresholds, weights)}"
     sentences = [f"{_pictures(count)}{so_far}; {bad:,} ({bad / count:.1%}) have at least one issue."]
     ranked = sorted(counts, key=lambda key: -counts[key])
     most = [key for key in ranked if counts[key] > MOST * count]
@@ -37,7 +39,33 @@ def paragraph(table: AuditTable, thresholds: Mapping[str, float] | None = None) 
     broken = counts.get("unreadable", 0)
     if broken and "unreadable" not in rest:
         sentences.append(f"{broken:,} cannot be read.")
+    sentences.append(_how_good(table, thresholds, weights))
     return " ".join(sentences)
+
+
+def _how_good(table: AuditTable, thresholds: Mapping[str, float] | None, weights: Mapping[str, float] | None) -> str:
+    """The set as a whole in one sentence or two: its quality risk, and what a model says where one took part."""
+    from deconv_core.audit.review import Choice
+    from deconv_core.audit.risk import set_risk
+
+    risk = set_risk(table, Choice(thresholds=thresholds or {}, weights=weights or {}))
+    middle, worst = np.percentile(risk, [50, 95])
+    told = [
+        f"Half of the pictures have a quality risk of {middle:.0f} or less (of 100), one in twenty {worst:.0f} or more."
+    ]
+    for key, words in (("low_quality", "predicted quality"), ("reconstruction", "PSNR of the reconstruction")):
+        if key not in table.numbers:
+            continue
+        values = table.numbers[key].to_numpy()
+        values = values[np.isfinite(values)]
+        if len(values):
+            low, middle = np.percentile(values, [5, 50])
+            row = CHECKS[key]
+            told.append(
+                f"Half have a {words} of {middle:.{row.digits}f} {row.unit} or more (higher is better), one in twenty "
+                f"has {low:.{row.digits}f} {row.unit} or less."
+            )
+    return " ".join(told)
 
 
 def evidence(row: Mapping[str, object], thresholds: Mapping[str, float] | None = None) -> dict[str, str]:
