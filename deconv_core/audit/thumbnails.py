@@ -28,7 +28,7 @@ from deconv_core.sources import NAMES, Entry, Item, page_roots, reopen
 SIDE = 224  # pixels of the longer side
 QUALITY = 80
 CHANGED = "It has changed since the audit; what was found belongs to what it was then."
-GONE = "It is no longer in the source; audit the set again."
+UNKNOWN = "Where it lies was not written down; audit the set again."
 _THREADS = 4  # reading waits for the disk, and decoding leaves Python alone
 _NO_PICTURE = b"none\n"  # before the reason, in the place of a small picture that cannot be made
 
@@ -171,7 +171,7 @@ def _items(images: Sequence[str], places: Sequence[str], settings: AuditSettings
             except ImageError as error:
                 found[image] = str(error)
         else:
-            found[image] = GONE
+            found[image] = UNKNOWN
     return found
 
 

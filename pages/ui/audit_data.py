@@ -1,4 +1,4 @@
-"""What every view of an audit works on: its table, its thresholds, its decisions, and words about its pictures."""
+"""What every view of an audit works on: its table, what was chosen and decided for it, and words about its pictures."""
 
 from __future__ import annotations
 
@@ -7,22 +7,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
 import streamlit as st
 
 from deconv_core.audit.checks import CHECKS
-from deconv_core.audit.export import Choice
-from deconv_core.audit.review import Review, threshold_values
+from deconv_core.audit.review import Choice, Review, read_weights, threshold_values
 from deconv_core.audit.table import AuditTable, Filter
-from deconv_core.audit.thumbnails import thumbnails as small_pictures
+from deconv_core.audit.thumbnails import CHANGED, small_pictures
 from deconv_core.audit.words import evidence
 from deconv_core.errors import DeconvError
 from pages.ui import cached
 from pages.ui.thumbnails import Tile
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 DONE_WORDS = {"keep": "Kept", "drop": "Dropped", "unsure": "Unsure"}
 ANY, NONE_FOUND, EVERYTHING = "any", "passed", "all"
@@ -37,6 +34,7 @@ class Audit:
     token: str
     table: AuditTable
     thresholds: Mapping[str, float] = field(default_factory=dict)
+    weights: Mapping[str, float] = field(default_factory=dict)
 
     @cached_property
     def review(self) -> Review:
@@ -70,10 +68,24 @@ class Audit:
         """One line for every check that flags a row."""
         return [f"{CHECKS[key].label}: {told}" for key, told in self.evidence(row).items()]
 
+    @cached_property
+    def risk(self) -> np.ndarray:
+        """The quality risk of every picture, by the thresholds and points saved with the set: the one of all views."""
+        weights, thresholds = (tuple(sorted(chosen.items())) for chosen in (self.weights, self.thresholds))
+        return cached.audit_risk(self.token, weights, thresholds, self.table)
+
     @property
     def choice(self) -> Choice:
-        """What tells good pictures from bad: the saved thresholds and decisions, and the points of this visit."""
-        return Choice(thresholds=self.thresholds, decisions=self.review.decisions)
+        """What tells good pictures from bad, and ranks them: all that is saved with the set."""
+        return Choice(thresholds=self.thresholds, decisions=self.review.decisions, weights=self.weights)
+
+    def issues_of(self, places: np.ndarray) -> list[list[str]]:
+        """The checks that flag each of these rows."""
+        found: list[list[str]] = [[] for _ in places]
+        for key in self.table.checks:
+            for number in np.flatnonzero(self.table.flagged(key, self.thresholds.get(key))[places]):
+                found[number].append(key)
+        return found
 
 
 def read(folder: Path) -> Audit | None:
@@ -81,25 +93,32 @@ def read(folder: Path) -> Audit | None:
     found = cached.audit_table(folder)
     if found is None or not found[1].count:
         return None
-    return Audit(folder, *found, threshold_values(folder))
+    return Audit(folder, *found, threshold_values(folder), read_weights(folder))
 
 
-def tiles(audit: Audit, rows: pd.DataFrame, column: str, *, note: bool = True) -> list[Tile]:
+def tiles(audit: Audit, places: np.ndarray, column: str, *, note: bool = True) -> list[Tile]:
     """Thumbnails of rows, with the value of a column and what is wrong with them."""
-    images = rows["image"].tolist()
-    pictures = small_pictures(audit.folder, images, audit.table)
+    in_memory = column if column in audit.table.numbers else "image"
+    rows = audit.table.rows(places, list(dict.fromkeys(["image", "status", in_memory])))
+    if column == "quality_risk":
+        rows[column] = audit.risk[places]
+    pictures = small_pictures(audit.folder, rows["image"].tolist(), audit.table)
+    notes = audit.issues_of(places) if note else [[] for _ in places]
     made = []
-    for row in rows.to_dict("records"):
-        issues = [CHECKS[key].label for key in audit.evidence(row)] if note else []
+    for row, keys in zip(rows.to_dict("records"), notes, strict=True):
+        small = pictures[row["image"]]
+        marks = [DONE_WORDS.get(audit.review.decisions.get(row["image"], ""), "")]
+        if small.told == CHANGED:
+            marks.append("Changed since")
         made.append(
             Tile(
                 row["image"],
-                pictures[row["image"]],
+                small.jpeg,
                 value_words(column, row.get(column)),
-                ", ".join(issues),
-                DONE_WORDS.get(audit.review.decisions.get(row["image"], ""), ""),
+                ", ".join(CHECKS[key].label for key in keys),
+                ", ".join(filter(None, marks)),
                 short(row["image"]),
-                "cannot be read" if row["status"] != "ok" else "no longer there",
+                "cannot be read" if row["status"] != "ok" else short(small.told or "no picture", 80),
             )
         )
     return made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import streamlit as st
@@ -48,11 +49,13 @@ def _show_pictures(name: str, audit: Audit, row: dict[str, Any]) -> None:
     shots, lacking = [], []
     for key, label, image, digest in _pictures(audit, row):
         try:
-            png = cached.audit_picture(folder, image, digest, VIEW_PIXELS, table)
+            png, changed = cached.audit_picture(folder, image, digest, VIEW_PIXELS, table)
         except ImageError as error:
             lacking.append(str(error))
             continue
         shots.append(Shot(key, label, png, short(image)))
+        if changed:
+            lacking.append(f"{short(image)}: {changed[0].lower()}{changed[1:]}")
     if shots and shots[0].key == "image" and audit.settings.get("model"):
         shots += _rebuilt(audit, row)
     if shots:
@@ -120,12 +123,15 @@ def _show_evidence(audit: Audit, row: dict[str, Any]) -> None:
     for key, told in evidence.items():
         st.markdown(f"**{CHECKS[key].label}**: {plain(told)}")
         st.caption(plain(CHECKS[key].rule))
-    frame = audit.table.numbers.iloc[[audit.table.place(row["image"])]][list(audit.table.checks)]
-    points = contributions(frame, thresholds=audit.thresholds).iloc[0]
+    place = audit.table.place(row["image"])
+    frame = audit.table.numbers.iloc[[place]][list(audit.table.checks)]
+    points = contributions(frame, audit.weights, audit.thresholds).iloc[0]
     parts = [(CHECKS[key].label.lower(), value) for key, value in points.sort_values(ascending=False).items()]
     named = [f"{label} {value:.0f}" for label, value in parts if value >= 0.5]
-    st.markdown(f"**Quality risk {min(100.0, float(points.sum())):.0f} of 100**")
-    st.caption(plain(f"Points: {', '.join(named[:6])}." if named else "No check adds a point worth naming."))
+    lower = 100 * float((audit.risk < audit.risk[place]).mean())
+    st.markdown(f"**Quality risk {audit.risk[place]:.0f} of 100**, higher than in {lower:.0f} % of the set")
+    told = f"Points: {', '.join(named[:6])}." if named else "No check adds a point worth naming."
+    st.caption(plain(f"{told} By the points saved with this audit." if audit.weights else told))
 
 
 def _show_values(audit: Audit, row: dict[str, Any]) -> None:
@@ -134,13 +140,19 @@ def _show_values(audit: Audit, row: dict[str, Any]) -> None:
         {
             "Check": [CHECKS[key].label for key in keys],
             "Value": [plain(value_words(key, row[key])) for key in keys],
+            "Percentile here": [_percentile_words(audit.table.percentile(key, row[key])) for key in keys],
             "Flagged": [threshold_words(key, audit.threshold(key)) for key in keys],
             "Family": [FAMILIES[CHECKS[key].family] for key in keys],
         },
         border="horizontal",
         hide_index=True,
     )
+    st.caption("The percentile says what share of this set is no better by this check; 100 is the best of the set.")
     st.text(
         f"{row['width']} × {row['height']} pixels, {row['format'] or 'no format'}, {row['bytes']:,} bytes, "
         f"{row['bits']} bits per channel, SHA-256 {row['digest'] or 'none'}"
     )
+
+
+def _percentile_words(percentile: float) -> str:
+    return "–" if math.isnan(percentile) else f"{percentile:.0f}"

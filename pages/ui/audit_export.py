@@ -2,57 +2,72 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+import pyarrow as pa
 import streamlit as st
 
 from deconv_core import jobs
 from deconv_core.audit import export
 from deconv_core.audit.checks import CHECKS
-from deconv_core.errors import DeconvError
+from pages.ui import cached
 from pages.ui.audit_data import Audit, share_words
 from pages.ui.inputs import plain
 
 
 def show_export(name: str, audit: Audit) -> None:
-    """What counts as bad, then a button for every file."""
+    """What counts as bad, then a button for every file; each is made when its button is pressed."""
     table = audit.table
     choice = _choose(name, audit)
-    clean, bad = export.split(table, choice)
+    is_bad = export.bad(table, choice)
     with st.container(horizontal=True, gap="medium"):
-        st.metric("Clean", share_words(len(clean), table.count), width="content")
-        st.metric("Bad", share_words(len(bad), table.count), width="content")
+        st.metric("Clean", share_words(int((~is_bad).sum()), table.count), width="content")
+        st.metric("Bad", share_words(int(is_bad.sum()), table.count), width="content")
     if not table.finished:
         st.caption("The audit has not come to its end: only the pictures that are checked so far are in these files.")
     st.markdown("**Lists and tables**")
     with st.container(horizontal=True):
-        _offer(name, "Clean list", lambda: export.list_bytes(clean), "clean.txt", "text/plain")
-        _offer(name, "Bad list", lambda: export.list_bytes(bad), "bad.txt", "text/plain")
-        _offer(name, "CSV", lambda: export.csv_file(table, choice), "audit.csv", "text/csv")
+        for label, are_bad in (("Clean list", False), ("Bad list", True)):
+            make = partial(export.names_file, table, choice, are_bad=are_bad)
+            _offer(name, label, make, f"{label.split()[0].lower()}.txt", "text/plain")
+        _offer(name, "CSV", partial(export.csv_file, table, choice), "audit.csv", "text/csv")
+        _offer(name, "Recipes", partial(export.recipes_file, table, choice), "audit.csv.json", "application/json")
         _offer(
-            name, "Parquet", lambda: export.parquet_file(table, choice), "audit.parquet",
+            name, "Parquet", partial(export.parquet_file, table, choice), "audit.parquet",
             "application/vnd.apache.parquet",
         )  # fmt: skip
     st.caption(
         "Lists hold one name per line. Tables hold one row per picture with every value, its issues, your decision and "
-        "whether it counts as bad; Parquet also holds the rule and threshold of every check."
+        "whether it counts as bad; the rule, version and threshold of every check are in Parquet, and for the CSV in "
+        "the recipes."
     )
     st.markdown("**A script that moves the bad pictures**")
-    try:
-        script = export.move_script(table, bad)
-    except DeconvError as error:
-        st.caption(plain(error))
-    else:
-        _offer(name, "Move script", lambda: script, "move.sh", "text/x-shellscript")
-        st.caption(
-            "It moves the bad pictures into a folder beside the set, deletes nothing and overwrites nothing. Read it, "
-            "then run it yourself; nothing is moved from here."
-        )
+    _offer_script(name, audit, table.names.filter(pa.array(is_bad)).to_pylist())
     st.markdown("**Report**")
     _offer_report(name, audit, choice)
     st.markdown("**The same audit in a shell**")
     st.code(jobs.read(audit.folder).command or "Not known.", language="bash", wrap_lines=True)
+
+
+def _offer_script(name: str, audit: Audit, bad: list[str]) -> None:
+    if not bad:
+        st.caption("No picture is bad, so there is nothing to move.")
+        return
+    found = cached.audit_moves(audit.token, hashlib.sha256("\0".join(bad).encode()).hexdigest(), bad, audit.table)
+    if not found.lines:
+        st.caption(plain(f"{found.sentence} Use the list of the clean ones."))
+        return
+    _offer(
+        name, "Move script", lambda: export.move_script(audit.table, bad, found=found), "move.sh", "text/x-shellscript"
+    )
+    st.caption(
+        f"It moves {len(found.lines):,} bad pictures into a folder beside the set, deletes nothing and overwrites "
+        f"nothing. {plain(found.sentence)} Read it, then run it yourself; nothing is moved from here."
+    )
 
 
 def _choose(name: str, audit: Audit) -> export.Choice:
@@ -67,8 +82,7 @@ def _choose(name: str, audit: Audit) -> export.Choice:
         f"Your decisions count more than any check: what you keep is clean, what you drop is bad ({decided or 'none'} "
         "so far). What cannot be read is always bad."
     )
-    weights = st.session_state.get(f"{name}_weights", {})
-    return export.Choice(tuple(chosen), audit.thresholds, audit.review.decisions, weights)
+    return replace(audit.choice, checks=tuple(chosen))
 
 
 def _offer(name: str, label: str, make: Callable[[], bytes], file: str, kind: str) -> None:

@@ -8,16 +8,16 @@ import numpy as np
 import streamlit as st
 
 from deconv_core.audit.checks import CHECKS
+from deconv_core.audit.review import save_weights
 from deconv_core.audit.risk import default_weights
 from deconv_core.errors import DeconvError
-from pages.ui import cached
-from pages.ui.audit_data import EVERYTHING, Audit, issue_words, issues, short, tiles
+from pages.ui.audit_data import EVERYTHING, Audit, guarded, issue_words, issues, short
 from pages.ui.audit_evidence import open_image, show_image
+from pages.ui.audit_grid import page_of, show_grid
 from pages.ui.inputs import plain
-from pages.ui.thumbnails import thumbnails
 
-PAGE_SIZES = (48, 96, 192)
 RISK = "quality_risk"
+GRID = "gallery"
 _OTHERS = {
     RISK: "Quality risk",
     "number": "Order of the source",
@@ -37,13 +37,9 @@ def show_gallery(name: str, audit: Audit) -> None:
     if not len(places):
         st.markdown("No picture is like that; choose another issue, or another text.")
         return
-    page, size = _choose_page(name, len(places))
-    shown = places[(page - 1) * size : page * size]
-    rows = audit.table.rows(shown)
-    rows[RISK] = _risk(name, audit)[shown]
-    thumbnails(
-        tiles(audit, rows, st.session_state[f"{name}_sort"]), key=f"{name}_grid", side=140,
-        on_press=partial(open_image, name),
+    show_grid(
+        name, audit, places, st.session_state[f"{name}_sort"], key=GRID, on_press=partial(open_image, name),
+        label="Pictures of the set",
     )  # fmt: skip
     with st.expander("How the quality risk is made"):
         _choose_weights(name, audit)
@@ -76,10 +72,7 @@ def _choose(name: str, audit: Audit) -> np.ndarray:
         )
     places = audit.table.select(audit.filter(issue or EVERYTHING, text.strip()))
     descending = _worst_is_high(sort) == (order == "first")
-    if sort == RISK:
-        risk = _risk(name, audit)
-        return places[np.argsort(-risk[places] if descending else risk[places], kind="stable")]
-    return audit.table.order(places, sort, descending)
+    return audit.table.order(places, sort, descending, risk=audit.risk if sort == RISK else None)
 
 
 def _worst_is_high(sort: str) -> bool:
@@ -98,20 +91,8 @@ def _order_words(sort: str, order: str) -> str:
 
 
 def _to_first(name: str) -> None:
-    st.session_state[f"{name}_page"] = 1
+    st.session_state[page_of(name, GRID)] = 1
     st.session_state[f"{name}_chosen"] = None
-
-
-def _choose_page(name: str, count: int) -> tuple[int, int]:
-    state, key = st.session_state, f"{name}_page"
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        size = st.selectbox("On a page", PAGE_SIZES, key=f"{name}_page_size", persist_state="session", width=110)
-        pages = -(-count // size)
-        state[key] = min(max(1, state.get(key, 1)), pages)
-        page = st.number_input(f"Page, of {pages:,}", 1, pages, key=key, persist_state="session", width=150)
-        first = (page - 1) * size + 1
-        st.markdown(f"Pictures {first:,} to {min(count, first + size - 1):,} of {count:,}")
-    return page, size
 
 
 def _show_large(name: str, audit: Audit, image: str, places: np.ndarray) -> None:
@@ -147,32 +128,22 @@ def _show_image(name: str, image: str | None) -> None:
     st.session_state[f"{name}_chosen"] = image
 
 
-def _risk(name: str, audit: Audit) -> np.ndarray:
-    """The quality risk of every picture, by the points of this visit and the thresholds of the set."""
-    weights = {**_usual(audit), **st.session_state.get(f"{name}_weights", {})}
-    thresholds = tuple(sorted(audit.thresholds.items()))
-    return cached.audit_risk(audit.token, tuple(sorted(weights.items())), thresholds, audit.table)
-
-
-def _usual(audit: Audit) -> dict[str, float]:
-    return {key: weight for key, weight in default_weights().items() if key in audit.table.checks}
-
-
 def _choose_weights(name: str, audit: Audit) -> None:
-    """The points of every check, to be changed for this visit."""
+    """The points of every check; what is changed is saved with the set and counts in every view."""
     import pandas as pd
 
     st.caption(
         "A plain sum, at most 100: the points of every check times how far the value has gone. At the threshold that "
-        "is half of the points, at twice the way nearly all of them; a check that only says yes counts fully. Change "
-        "the points and the pictures are ranked anew, on this screen only."
+        "is half of the points, at twice the way nearly all of them; a check that only says yes counts fully. Points "
+        "that you change are saved with this audit, and count wherever its quality risk is shown."
     )
-    usual, state = _usual(audit), st.session_state
-    now = {**usual, **state.get(f"{name}_weights", {})}
-    rows = pd.DataFrame({"check": [CHECKS[key].label for key in now], "points": list(now.values())}, index=list(now))
+    usual, state = default_weights(), st.session_state
+    keys = list(audit.table.checks)
+    now = {key: audit.weights.get(key, usual[key]) for key in keys}
+    rows = pd.DataFrame({"check": [CHECKS[key].label for key in keys], "points": list(now.values())}, index=keys)
     turn = state.get(f"{name}_weights_turn", 0)
     edited = st.data_editor(
-        rows, key=f"{name}_weights_{turn}", hide_index=True, disabled=["check"], height=300,
+        rows, key=f"{name}_weights_{audit.folder.name}_{turn}", hide_index=True, disabled=["check"], height=300,
         column_config={
             "check": "Check",
             "points": st.column_config.NumberColumn("Points", min_value=0, max_value=100, format="%.0f", required=True),
@@ -180,9 +151,16 @@ def _choose_weights(name: str, audit: Audit) -> None:
     )  # fmt: skip
     wanted = {key: float(value) for key, value in edited["points"].items() if 0 <= value <= 100}
     if wanted != now:
-        state[f"{name}_weights"] = wanted
+        _save_weights(name, audit, {key: value for key, value in wanted.items() if value != usual[key]})
         st.rerun()
-    if wanted != usual and st.button("Usual points", key=f"{name}_weights_reset", icon=":material/undo:"):
-        state[f"{name}_weights"] = {}
-        state[f"{name}_weights_turn"] = turn + 1
-        st.rerun()
+    if audit.weights:
+        st.button(
+            "Usual points", key=f"{name}_weights_reset", icon=":material/undo:", on_click=_save_weights,
+            args=(name, audit, {}),
+        )  # fmt: skip
+
+
+def _save_weights(name: str, audit: Audit, weights: dict[str, float]) -> None:
+    guarded(name, save_weights, audit.folder, weights)
+    # The editor holds its own edits: another one begins at what is saved.
+    st.session_state[f"{name}_weights_turn"] = st.session_state.get(f"{name}_weights_turn", 0) + 1

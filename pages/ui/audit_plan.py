@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import streamlit as st
 
@@ -13,11 +13,13 @@ from deconv_core.errors import DeconvError
 from deconv_core.scoring import DEFAULT_MODEL
 from deconv_core.sources import NAMES
 from pages.ui import cached
+from pages.ui.inputs import plain
 from pages.ui.job_panel import start_job
 from pages.ui.training_data import Source, choose_source
 
 NONE = ""
 QUALITY_CHECK = "low_quality"
+HERE = "threads"  # what --scheduler takes for this machine
 
 
 @dataclass(frozen=True)
@@ -29,36 +31,33 @@ class Plan:
     model: str = NONE
     quality: str = NONE
     include: str = "*"
-    scheduler: str = ""
+    cluster: bool = True
 
     @property
     def possible(self) -> list[str]:
         """The checks that can be made with what was chosen."""
         return [row.key for row in CHECKS.values() if can_make(row.key, self.model, self.quality)]
 
-    @property
-    def _is_upload(self) -> bool:
-        """Uploads lie in the workspace, which need not be among the folders that pages may open."""
-        return list(self.source.roots or ()) == [Path(self.source.place)]
-
     def words(self) -> list[str]:
-        """What follows `python -m deconv_core audit`."""
+        """What follows `python -m deconv_core audit`: always within the roots, for a page is open to many."""
         place = self.source.place
         words = [f"./{place}" if place.startswith("-") else place]
         made = [key for key in self.possible if key in self.checks]
         if made != self.possible:
             words.append(f"--checks={','.join(made)}")
-        if self.source.roots is not None and not self._is_upload:
-            words.append("--within-roots")
         for option, value, usual in (
-            ("--model", self.model, NONE),
-            ("--quality", self.quality, NONE),
+            ("--model", self.model if any(_is_of_model(key) for key in made) else NONE, NONE),
+            ("--quality", self.quality if QUALITY_CHECK in made else NONE, NONE),
             ("--include", self.include, "*"),
-            ("--scheduler", self.scheduler, ""),
+            ("--scheduler", "" if self.cluster else HERE, ""),
         ):
             if value != usual:
                 words.append(f"{option}={value}")  # one word: a value that begins with a dash is still a value
-        return words
+        return [*words, "--within-roots"]
+
+
+def _is_of_model(key: str) -> bool:
+    return CHECKS[key].needs_model and key != QUALITY_CHECK
 
 
 def can_make(key: str, model: str, quality: str) -> bool:
@@ -105,7 +104,7 @@ def _choose(name: str, source: Source) -> Plan:
         model = _choose_model(name)
     with second:
         quality = _choose_quality(name)
-    with st.expander("More: single checks, name pattern, cluster"):
+    with st.expander("More: single checks, name pattern"):
         chosen = []
         for family, title in FAMILIES.items():
             keys = [key for key, row in CHECKS.items() if row.family == family and can_make(key, model, quality)]
@@ -118,12 +117,22 @@ def _choose(name: str, source: Source) -> Plan:
         include = left.text_input(
             "File-name pattern", "*", key=f"{name}_include", persist_state="session", help="Such as holiday_*.jpg"
         ).strip()
-        scheduler = right.text_input(
-            "Dask scheduler", key=f"{name}_scheduler", persist_state="session", placeholder="tcp://host:8786",
-            help="Leave it empty to work on this machine. On a cluster, its workers must see the pictures under the "
-            "same path.",
-        ).strip()  # fmt: skip
-    return Plan(source, chosen, model, quality, include or "*", scheduler)
+        cluster = _choose_cluster(name, right)
+    return Plan(source, chosen, model, quality, include or "*", cluster)
+
+
+def _choose_cluster(name: str, place) -> bool:
+    """Whether to work on the cluster whose scheduler the server was told; nobody else may name one.
+
+    What a scheduler sends is run on this machine, so its address is for whoever started the server to choose.
+    """
+    address = os.environ.get("DASK_SCHEDULER_ADDRESS", "")
+    if not address:
+        return True
+    return place.checkbox(
+        plain(f"Spread the work over the cluster at {address}"), value=True, key=f"{name}_cluster",
+        persist_state="session", help="Its workers must see the pictures under the same path.",
+    )  # fmt: skip
 
 
 def _choose_model(name: str) -> str:

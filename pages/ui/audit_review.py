@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import streamlit as st
 
-from deconv_core.audit.review import draw_surprise, miss_rate, read_surprise
+from deconv_core.audit.earlier import taken_over
+from deconv_core.audit.review import draw_surprise, miss_rate, outdated, read_surprise
+from deconv_core.audit.table import Filter
 from deconv_core.errors import DeconvError, ImageError
 from pages.ui import cached
 from pages.ui.audit_data import ANY, DONE_WORDS, EVERYTHING, Audit, guarded, issue_words, issues, short
@@ -33,7 +36,7 @@ def show_review(name: str, audit: Audit) -> None:
 
 def _show(name: str, folder, audit: Audit) -> None:
     # A fragment runs again with what it was given at first; decisions are read anew each time.
-    audit = Audit(audit.folder, audit.token, audit.table, audit.thresholds)
+    audit = replace(audit)
     queue_name = _choose_queue(name, audit)
     queue = _queue(name, audit, queue_name)
     if not queue:
@@ -90,22 +93,29 @@ def _choose_queue(name: str, audit: Audit) -> str:
 
 def _draw(name: str, audit: Audit) -> None:
     before = read_surprise(audit.folder)
-    seed = int(before["seed"]) + 1 if before else int(audit.settings.get("seed", 0))
+    seed = before["seed"] + 1 if before else int(audit.settings.get("seed", 0))
     count = st.session_state.get(f"{name}_sample", 40)
-    guarded(name, lambda: draw_surprise(audit.folder, audit.table, count, seed=seed, thresholds=audit.thresholds))
+    guarded(
+        name,
+        lambda: draw_surprise(
+            audit.folder, audit.table, count, seed=seed, thresholds=audit.thresholds, weights=audit.weights
+        ),
+    )
 
 
 def _queue(name: str, audit: Audit, queue_name: str) -> list[str]:
     """Names in their order. It is fixed when it is chosen: a picture that is decided about keeps its place."""
     if queue_name == SURPRISE:
-        known = set(audit.table.names.to_pylist()) if audit.table.count < 200_000 else None
-        drawn = [image for image in read_surprise(audit.folder).get("images", []) if isinstance(image, str)]
-        return [image for image in drawn if known is None or image in known]
+        drawn = read_surprise(audit.folder).get("images", [])
+        known = {audit.name(place) for place in audit.table.select(Filter(images=frozenset(drawn)))}
+        return [image for image in drawn if image in known]
     state, kept = st.session_state, f"{name}_queue_kept"
     is_open = bool(state.get(f"{name}_open"))
-    wanted = (audit.token, queue_name, is_open, tuple(sorted(audit.thresholds.items())))
+    ranked_by = (tuple(sorted(chosen.items())) for chosen in (audit.thresholds, audit.weights))
+    wanted = (audit.token, queue_name, is_open, *ranked_by)
     if kept not in state or state[kept][0] != wanted:
-        places = audit.table.order(audit.table.select(audit.filter(queue_name)), "quality_risk", descending=True)
+        found = audit.table.select(audit.filter(queue_name))
+        places = audit.table.order(found, "quality_risk", descending=True, risk=audit.risk)
         decided = audit.review.decisions if is_open else {}
         names = []
         for place in places:
@@ -126,10 +136,10 @@ def _card(audit: Audit, image: str) -> Card:
     facts = audit.facts(row) or ["No check flags it."]
     decision = audit.review.decisions.get(image, "")
     try:
-        picture = cached.audit_picture(str(audit.folder), image, row["digest"], _VIEW_PIXELS, audit.table)
+        picture, changed = cached.audit_picture(str(audit.folder), image, row["digest"], _VIEW_PIXELS, audit.table)
     except ImageError as error:
         return Card(None, short(image), facts, decision, str(error))
-    return Card(picture, short(image), facts, decision)
+    return Card(picture, short(image), [changed, *facts] if changed else facts, decision)
 
 
 def _decide(name: str, audit: Audit, image: str, value: str) -> None:
@@ -156,10 +166,18 @@ def _show_progress(audit: Audit, queue: list[str]) -> None:
         text=f"{done:,} of {total:,} decided here. In the whole set: {counts['keep']:,} kept, "
         f"{counts['drop']:,} dropped, {counts['unsure']:,} unsure.",
     )
+    told = taken_over(audit.folder)
+    if told:
+        st.caption(plain(told))
 
 
 def _show_miss_rate(audit: Audit) -> None:
-    found = miss_rate(read_surprise(audit.folder), audit.review.decisions)
+    sample = read_surprise(audit.folder)
+    stale = outdated(sample, audit.table, audit.thresholds)
+    if stale:
+        st.warning(plain(stale), icon=":material/casino:")
+        return
+    found = miss_rate(sample, audit.review.decisions)
     if math.isnan(found.rate):
         st.caption("Keep or drop the first of them, and the estimate stands here.")
         return

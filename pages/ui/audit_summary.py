@@ -6,13 +6,18 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import streamlit as st
 
 from deconv_core.audit.checks import CHECKS
+from deconv_core.audit.earlier import taken_over
 from deconv_core.audit.table import Filter
+from deconv_core.audit.thumbnails import small_pictures
 from deconv_core.audit.words import paragraph
-from pages.ui.audit_data import ANY, Audit, share_words, short, tiles
+from pages.ui.audit_data import ANY, Audit, share_words, short, tiles, value_words
 from pages.ui.audit_evidence import open_image
+from pages.ui.audit_gallery import GRID
+from pages.ui.audit_grid import page_of
 from pages.ui.audit_plan import threshold_words
 from pages.ui.inputs import plain
 from pages.ui.thumbnails import thumbnails
@@ -27,22 +32,39 @@ def show_summary(name: str, audit: Audit) -> None:
     counts = table.counts(audit.thresholds)
     flagged = len(table.select(audit.filter(ANY)))
     statuses = table.count_status()
-    st.markdown(plain(paragraph(table, audit.thresholds)))
+    st.markdown(plain(paragraph(table, audit.thresholds, audit.weights)))
+    told = taken_over(audit.folder)
+    if told:
+        st.caption(plain(told))
     with st.container(horizontal=True, gap="medium"):
         st.metric("Pictures", f"{table.count:,}", width="content")
         st.metric("With an issue", share_words(flagged, table.count), width="content")
         st.metric("Cannot be read", f"{table.count - statuses.get('ok', 0):,}", width="content")
-        if table.summary:
+        st.metric(
+            "Median quality risk", f"{np.median(audit.risk):.0f} of 100", width="content",
+            help="Half of the pictures have no more. 0: no check found anything; 100: the worst.",
+        )  # fmt: skip
+        if "low_quality" in table.numbers:
+            quality = float(np.nanmedian(table.numbers["low_quality"]))
+            st.metric(
+                "Median predicted quality", value_words("low_quality", quality), width="content",
+                help="What people would say of the picture in the middle; 0 is the worst end of their scale, 100 the "
+                "best.",
+            )  # fmt: skip
+        if table.summary.get("bytes"):
             st.metric("Size", size_words(table.summary["bytes"]), width="content")
+        if table.summary.get("images_per_second"):
             st.metric("Speed", f"{table.summary['images_per_second']:,.0f} pictures/s", width="content")
     if not table.finished:
         st.caption("Near duplicates are looked for at the end; what is compared with the rest of the set may change.")
     found = sorted((key for key in counts if counts[key]), key=lambda key: -counts[key])
+    worst = {key: _worst(audit, key) for key in found}
+    small_pictures(audit.folder, [image for rows in worst.values() for image in rows["image"]], table)  # all at once
     for left, right in zip(found[::2], [*found[1::2], None], strict=False):
         for column, key in zip(st.columns(2, gap="medium"), (left, right), strict=True):
             if key:
                 with column:
-                    _show_issue(name, audit, key, counts[key])
+                    _show_issue(name, audit, key, counts[key], worst[key])
     nothing = [CHECKS[key].label.lower() for key in counts if not counts[key]]
     if nothing:
         st.caption(f"Nothing found for: {', '.join(nothing)}.")
@@ -50,15 +72,18 @@ def show_summary(name: str, audit: Audit) -> None:
     _show_facts(audit)
 
 
-def _show_issue(name: str, audit: Audit, key: str, count: int) -> None:
+def _worst(audit: Audit, key: str) -> pd.DataFrame:
+    return audit.table.worst(key, EXAMPLES, audit.thresholds.get(key), risk=audit.risk, columns=["image"])
+
+
+def _show_issue(name: str, audit: Audit, key: str, count: int, worst: pd.DataFrame) -> None:
     row = CHECKS[key]
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(f"**{row.label}** {plain(share_words(count, audit.table.count))}", width="stretch")
             st.button("Show all", key=f"{name}_all_{key}", type="tertiary", on_click=_open_issue, args=(name, key))
-        worst = audit.table.worst(key, EXAMPLES, audit.thresholds.get(key))
         thumbnails(
-            tiles(audit, worst, key, note=False), key=f"{name}_worst_{key}", columns=EXAMPLES,
+            tiles(audit, worst.index.to_numpy(), key, note=False), key=f"{name}_worst_{key}", columns=EXAMPLES,
             on_press=partial(open_image, name), label=f"Worst examples: {row.label}",
         )  # fmt: skip
         limit = "" if row.flags_when == "set" else f" Flagged {threshold_words(key, audit.threshold(key))}."
@@ -72,7 +97,7 @@ def _open_issue(name: str, issue: str) -> None:
     state[f"{name}_view"] = "gallery"
     state[f"{name}_issue"] = issue
     state[f"{name}_sort"] = issue if CHECKS[issue].flags_when != "set" else "quality_risk"
-    state[f"{name}_page"] = 1
+    state[page_of(name, GRID)] = 1
     state[f"{name}_chosen"] = None
 
 

@@ -1,4 +1,4 @@
-"""Where each check draws its line: a histogram, a threshold that can be moved, and what falls on either side."""
+"""Where each check draws its line: a histogram, a threshold that can be moved, and the gallery of either side of it."""
 
 from __future__ import annotations
 
@@ -8,22 +8,33 @@ import numpy as np
 import streamlit as st
 
 from deconv_core.audit.checks import CHECKS
+from deconv_core.audit.earlier import taken_over
 from deconv_core.audit.review import Threshold, read_thresholds, save_thresholds
 from deconv_core.figures import plot_config, threshold_histogram
-from pages.ui.audit_data import Audit, guarded, share_words, tiles
+from pages.ui.audit_data import Audit, guarded, read, share_words
 from pages.ui.audit_evidence import open_image
+from pages.ui.audit_grid import page_of, show_grid
 from pages.ui.audit_plan import threshold_words
 from pages.ui.inputs import plain
-from pages.ui.thumbnails import thumbnails
 
 BINS = 60
-NEIGHBOURS = 6
+GRID = "sides"
 _STEPS = 200
 VALUE, SHARE = "value", "share"
+FLAGGED, PASSED = "flagged", "passed"
+NEAREST, WORST = "nearest", "worst"
 
 
 def show_thresholds(name: str, audit: Audit) -> None:
     """One check at a time."""
+    st.fragment(_show)(name, audit)
+
+
+def _show(name: str, audit: Audit) -> None:
+    # A fragment runs again with what it was given at first; what is saved is read anew each time.
+    audit = read(audit.folder) or audit
+    if st.session_state.get(f"{name}_view") != "thresholds":  # a picture was pressed: it is shown in another view
+        st.rerun()
     checks = [key for key in audit.table.checks if CHECKS[key].flags_when != "set"]
     if not checks:
         st.markdown("The checks of this audit only say yes or no; there is no threshold to move.")
@@ -37,7 +48,7 @@ def show_thresholds(name: str, audit: Audit) -> None:
             format_func=lambda key: CHECKS[key].label,  # labels must not change, or the browser's choice is forgotten
         )  # fmt: skip
         way = st.segmented_control(
-            "Set it by", [VALUE, SHARE], format_func={VALUE: "Value", SHARE: "Share of pictures"}.get, default=VALUE,
+            "Set it by", [VALUE, SHARE], format_func={VALUE: "Value", SHARE: "Percentile"}.get, default=VALUE,
             required=True, key=f"{name}_way", persist_state="session",
         )  # fmt: skip
         if saved:
@@ -47,7 +58,8 @@ def show_thresholds(name: str, audit: Audit) -> None:
             )  # fmt: skip
     st.caption(plain(CHECKS[key].rule))
     if saved:
-        st.caption(f"Changed in this audit: {', '.join(CHECKS[check].label.lower() for check in saved)}.")
+        changed = ", ".join(CHECKS[check].label.lower() for check in saved)
+        st.caption(plain(f"Changed and saved with this audit: {changed}. {taken_over(audit.folder)}"))
     values = audit.table.numbers[key].to_numpy(np.float64)
     if not np.isfinite(values).any():
         st.markdown("No picture of this audit has a value for this check yet.")
@@ -55,7 +67,10 @@ def show_thresholds(name: str, audit: Audit) -> None:
     _move(name, audit, key, way)
     threshold = audit.threshold(key)
     _show_histogram(name, audit, key, threshold)
-    _show_sides(name, audit, key, values, threshold)
+    _show_sides(name, audit, key, threshold)
+    told = st.session_state.pop(f"{name}_told", "")
+    if told:
+        st.error(plain(told))
 
 
 def _move(name: str, audit: Audit, key: str, way: str) -> None:
@@ -64,10 +79,11 @@ def _move(name: str, audit: Audit, key: str, way: str) -> None:
     threshold = audit.threshold(key)
     widget = f"{name}_threshold_{way}_{key}"
     if way == SHARE:
-        share = table.share_flagged(key, threshold)
+        chosen = read_thresholds(audit.folder).get(key)
+        share = chosen.percent if chosen and chosen.percent is not None else table.share_flagged(key, threshold)
         state[widget] = round(min(100.0, share), 1)
         st.slider(
-            "Share of pictures that are flagged", 0.0, 100.0, step=0.1, format="%.1f %%", key=widget,
+            "Flagged are the worst of the set (%)", 0.0, 100.0, step=0.1, format="%.1f %%", key=widget,
             on_change=_moved, args=(name, audit, key, way, widget),
         )  # fmt: skip
     else:
@@ -107,6 +123,7 @@ def _moved(name: str, audit: Audit, key: str, way: str, widget: str) -> None:
 
 
 def _save(name: str, audit: Audit, thresholds: dict[str, Threshold]) -> None:
+    _to_first(name)
     guarded(name, save_thresholds, audit.folder, thresholds)
 
 
@@ -123,23 +140,34 @@ def _show_histogram(name: str, audit: Audit, key: str, threshold: float) -> None
     )
 
 
-def _show_sides(name: str, audit: Audit, key: str, values: np.ndarray, threshold: float) -> None:
-    """The pictures nearest to the threshold: where it is decided whether it stands right."""
+def _show_sides(name: str, audit: Audit, key: str, threshold: float) -> None:
+    """All pictures on one side of the threshold, page by page."""
     flagged = audit.table.flagged(key, threshold)
-    known = np.isfinite(values)
-    distance = np.abs(values - threshold)
-    for title, side, words in (
-        ("Just flagged", flagged, "No picture is flagged."),
-        ("Just passed", known & ~flagged, "Every picture is flagged."),
-    ):
-        places = np.flatnonzero(side)
-        st.markdown(f"**{title}**")
-        if not len(places):
-            st.caption(words)
-            continue
-        nearest = places[np.argsort(distance[places], kind="stable")[:NEIGHBOURS]]
-        thumbnails(
-            tiles(audit, audit.table.rows(nearest), key, note=False), key=f"{name}_{title}", side=110,
-            on_press=partial(open_image, name), label=title,
+    values = audit.table.numbers[key].to_numpy(np.float64)
+    sides = {FLAGGED: np.flatnonzero(flagged), PASSED: np.flatnonzero(np.isfinite(values) & ~flagged)}
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        side = st.segmented_control(
+            "Show", [FLAGGED, PASSED], format_func={FLAGGED: "Flagged", PASSED: "Passed"}.get, default=FLAGGED,
+            required=True, key=f"{name}_side", persist_state="session", on_change=_to_first, args=(name,),
         )  # fmt: skip
-    st.caption("These are nearest to the threshold. It stands right where the upper row is bad and the lower one good.")
+        order = st.segmented_control(
+            "First come", [NEAREST, WORST], required=True, default=NEAREST, key=f"{name}_side_order",
+            format_func={NEAREST: "The nearest to the threshold", WORST: "The worst"}.get,
+            persist_state="session", on_change=_to_first, args=(name,),
+        )  # fmt: skip
+    places = sides[side]
+    if not len(places):
+        st.caption("No picture is flagged." if side == FLAGGED else "Every picture is flagged.")
+        return
+    if order == NEAREST:
+        places = places[np.argsort(np.abs(values[places] - threshold), kind="stable")]
+        st.caption("The threshold stands right where the first of the flagged are bad and the first that passed good.")
+    else:
+        places = audit.table.order(places, key, descending=CHECKS[key].flags_when == "above")
+    show_grid(
+        name, audit, places, key, key=GRID, on_press=partial(open_image, name), label=f"Pictures on the side: {side}"
+    )
+
+
+def _to_first(name: str) -> None:
+    st.session_state[page_of(name, GRID)] = 1

@@ -12,9 +12,11 @@ from pages.ui import audit_data, cached
 from pages.ui.audit_compare import show_drift
 from pages.ui.audit_data import Audit
 from pages.ui.audit_export import show_export
+from pages.ui.audit_gallery import GRID as GALLERY
 from pages.ui.audit_gallery import show_gallery
 from pages.ui.audit_review import show_review
 from pages.ui.audit_summary import show_summary
+from pages.ui.audit_thresholds import GRID as SIDES
 from pages.ui.audit_thresholds import show_thresholds
 from pages.ui.inputs import plain
 from pages.ui.job_panel import watch_job
@@ -28,6 +30,13 @@ VIEWS: dict[str, tuple[str, Callable[[str, Audit], None]]] = {
     "compare": ("Compare", show_drift),
     "export": ("Export", show_export),
 }
+
+
+# What the views keep in the session about the audit they show, and not about how the visitor likes to look at audits.
+OF_ONE_AUDIT = (
+    "chosen", "issue", "sort", "order", "text", "check", "side", "queue", "open", "other", "drift_column",
+    "bad_checks", f"{GALLERY}_page", f"{SIDES}_page",
+)  # fmt: skip
 
 
 def show_audit(name: str, folder: Path) -> None:
@@ -75,7 +84,7 @@ def _take_view(name: str, folder: Path) -> None:
     state = st.session_state
     if state.get(f"{name}_view_of") == folder.name:
         return
-    for thing in ("chosen", "page", "issue", "check", "queue"):  # what was picked in another run means nothing here
+    for thing in OF_ONE_AUDIT:  # what was picked in another run means nothing here
         state.pop(f"{name}_{thing}", None)
     state[f"{name}_view_of"] = folder.name
     view, _ = view_from(st.query_params.to_dict(), [], [], [], {"view": list(VIEWS)})

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from deconv_core.agree_command import Plan
     from deconv_core.agree_result import AgreeResult
     from deconv_core.audit.drift import Drift
+    from deconv_core.audit.export import Moves
     from deconv_core.audit.table import AuditTable
     from deconv_core.comparison import Comparison as MetricComparison
     from deconv_core.human_scores import HumanScores
@@ -661,37 +662,61 @@ def audit_stamp(folder: Path) -> str:
 def audit_table(folder: Path) -> tuple[str, AuditTable] | None:
     """What an audit has found so far, with its token; None before its first images."""
     token = audit_stamp(folder)
-    return (token, _audit_table(str(folder), token)) if token else None
+    return (token, _audit_tables().get(folder, token)) if token else None
 
 
-@st.cache_resource(show_spinner=False, max_entries=4)
-def _audit_table(folder: str, token: str) -> AuditTable:
-    from deconv_core.audit.table import AuditTable
+@st.cache_resource(show_spinner=False)
+def _audit_tables() -> AuditTables:
+    return AuditTables()
 
-    return AuditTable(folder)
+
+class AuditTables:
+    """The tables of the audits looked at last, one each; one at work is read on from where it was left."""
+
+    def __init__(self, max_entries: int = 4) -> None:
+        self._max_entries = max_entries
+        self._found: OrderedDict[Path, tuple[str, AuditTable]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, folder: Path, token: str) -> AuditTable:
+        """The table kept, or read now."""
+        from deconv_core.audit.table import AuditTable
+
+        with self._lock:
+            known, table = self._found.get(folder, ("", None))
+            if known != token:
+                table = AuditTable(folder, table)
+                self._found[folder] = token, table
+            self._found.move_to_end(folder)
+            while len(self._found) > self._max_entries:
+                self._found.popitem(last=False)
+        return table
 
 
 @st.cache_data(show_spinner=False, max_entries=8)
 def audit_risk(
     token: str, weights: tuple[tuple[str, float], ...], thresholds: tuple[tuple[str, float], ...], _table: AuditTable
 ) -> np.ndarray:
-    """The quality risk of every image with other points and thresholds than the usual ones."""
-    from deconv_core.audit.risk import risk
+    """The quality risk of every image by the points and thresholds of its set."""
+    from deconv_core.audit.review import Choice
+    from deconv_core.audit.risk import set_risk
 
-    return risk(_table.numbers[list(_table.checks)], dict(weights), dict(thresholds))
+    return set_risk(_table, Choice(thresholds=dict(thresholds), weights=dict(weights)))
 
 
 @st.cache_data(show_spinner=False, max_size="200 MB")
-def audit_picture(folder: str, image: str, digest: str, max_pixels: int, _table: AuditTable) -> bytes:
-    """An image of an audit for the browser, reduced where it is large."""
-    return encode_png(inspection.reduce(_audit_pixels(folder, image, digest, _table), max_pixels))
+def audit_picture(folder: str, image: str, digest: str, max_pixels: int, _table: AuditTable) -> tuple[bytes, str]:
+    """An image of an audit for the browser, reduced where it is large; and a sentence if it has changed since."""
+    pixels, told = _audit_pixels(folder, image, digest, _table)
+    return encode_png(inspection.reduce(pixels, max_pixels)), told
 
 
 @st.cache_data(show_spinner=False, max_size="300 MB")
-def _audit_pixels(folder: str, image: str, digest: str, _table: AuditTable) -> np.ndarray:
-    from deconv_core.audit.thumbnails import picture
+def _audit_pixels(folder: str, image: str, digest: str, _table: AuditTable) -> tuple[np.ndarray, str]:
+    from deconv_core.audit.thumbnails import CHANGED, picture
 
-    return picture(folder, image, _table).pixels
+    found = picture(folder, image, _table)
+    return found.pixels, CHANGED if CHANGED in found.notes else ""
 
 
 @st.cache_data(show_spinner="Rebuilding the image", max_size="100 MB")
@@ -703,9 +728,8 @@ def audit_rebuilt(
     from deconv_core.figures import colour_map_png
 
     chosen = model(_card)
-    seen = inspection.to_channels(
-        working_picture(_audit_pixels(folder, image, digest, _table), max_side), chosen.channels
-    )
+    pixels, _ = _audit_pixels(folder, image, digest, _table)
+    seen = inspection.to_channels(working_picture(pixels, max_side), chosen.channels)
     error = inspection.error_map("recon_self_psnr", seen, seen, model=chosen)
     coloured = None if error is None else colour_map_png(error, 0, inspection.map_scale("recon_self_psnr")[0])
     return encode_png(seen), encode_png(inspection.rebuild(chosen, seen)), coloured
@@ -723,6 +747,14 @@ def audit_drift(
     from deconv_core.audit.drift import compare_audits
 
     return compare_audits(_first, _second, thresholds=dict(thresholds))
+
+
+@st.cache_data(show_spinner=False, max_entries=8)
+def audit_moves(token: str, chosen: str, _images: Sequence[str], _table: AuditTable) -> Moves:
+    """Which images of an audit a script can move; `chosen` tells them apart."""
+    from deconv_core.audit.export import moves
+
+    return moves(_table, _images)
 
 
 # Inside a model

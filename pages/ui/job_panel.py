@@ -83,10 +83,10 @@ WORDS = {
     ),
     "audit": JobWords(
         "an audit",
-        "steps",
+        "pictures",
         "What was checked is kept and can be looked at, and the run can be resumed.",
-        "It goes on with the images that are not checked yet.",
-        "The run, its findings and its report go for good. The images themselves are not touched.",
+        "It goes on with the pictures that are not checked yet.",
+        "The run, its findings and its report go for good. The pictures themselves are not touched.",
     ),
 }
 
@@ -268,10 +268,13 @@ def _delete(name: str, job: JobState) -> None:
 
 def progress_words(job: JobState) -> str:
     """How far a job is and how long it will take, in the units of its kind."""
-    if not job.total:
+    unit = WORDS.get(job.kind, WORDS["train"]).unit
+    if not job.total and not job.done:
         return "nothing done yet" if job.active else "nothing done"
+    if not job.total:
+        return f"{job.done:,} {unit} so far, of a number not known yet" if job.active else f"{job.done:,} {unit}"
     left = f", about {time_words(job.seconds_left)} left" if job.seconds_left is not None else ""
-    return f"{job.done:,} of {job.total:,} {WORDS.get(job.kind, WORDS['train']).unit}{left}"
+    return f"{job.done:,} of {job.total:,} {unit}{left}"
 
 
 def _when(seconds: float) -> str:
