@@ -3,6 +3,7 @@
 import io
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,20 @@ from streamlit.testing.v1 import AppTest
 
 from deconv_core import jobs
 from deconv_core.audit.checks import CHECKS
-from deconv_core.audit.review import Review, draw_surprise, read_thresholds
+from deconv_core.audit.review import (
+    Review,
+    Threshold,
+    draw_surprise,
+    read_thresholds,
+    read_weights,
+    save_thresholds,
+    save_weights,
+)
 from deconv_core.audit.run import AuditSettings, run_audit
 from deconv_core.audit.table import AuditTable
+from pages.ui.audit_plan import Plan
+from pages.ui.job_panel import progress_words
+from pages.ui.training_data import Source
 
 ROOT = Path(__file__).resolve().parent.parent
 AUDIT = "pages/audit_dataset.py"
@@ -159,6 +171,33 @@ def test_start_asks_for_the_command_that_was_chosen(home, starts):
     assert name == "mine"
 
 
+def test_an_upload_is_audited_within_the_roots_too(home):
+    uploaded = Plan(Source(str(home / "data" / "abc"), "3 uploaded pictures", [home / "data" / "abc"]), tuple(CHECKS))
+    assert "--within-roots" in uploaded.words()
+
+
+def test_nobody_may_name_a_scheduler(home, starts, monkeypatch):
+    app = opened()
+    assert not [box for box in (*app.text_input, *app.checkbox) if "cluster" in box.label or "Dask" in box.label]
+    monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", "tcp://scheduler:8786")
+    for ticked in (True, False):
+        app = opened()
+        box = app.checkbox(key="audit_dataset_cluster")
+        assert "scheduler" in box.label
+        box.set_value(ticked).run()
+        press(app, "start")
+    asked = [[word for word in words if "scheduler" in word] for _, words, _ in starts]
+    assert asked == [[], ["--scheduler=threads"]]
+
+
+def test_a_model_whose_checks_are_left_out_is_not_run(home):
+    source = Source("samples", "Bundled photographs")
+    cheap = tuple(key for key in CHECKS if not CHECKS[key].needs_model)
+    for checks, expected in ((cheap, []), ((*cheap, "reconstruction"), ["--model=photo_small"])):
+        words = Plan(source, checks, model="photo_small", quality="deconv_quality").words()
+        assert [word for word in words if word.startswith(("--model", "--quality"))] == expected
+
+
 def test_all_checks_and_a_model_are_what_is_usual(home, starts):
     app = opened()
     assert app.table[0].value["Check"].tolist() == [row.label for row in CHECKS.values() if row.key != "low_quality"]
@@ -210,6 +249,12 @@ def test_a_waiting_audit_has_no_views_yet(home):
     assert not app.segmented_control
 
 
+def test_progress_without_a_known_total_says_what_is_done(home):
+    running = jobs.JobState(home, "audit", "x", "running", done=1234)
+    assert progress_words(running) == "1,234 pictures so far, of a number not known yet"
+    assert progress_words(replace(running, total=5000, seconds_left=30.0)).startswith("1,234 of 5,000 pictures, about ")
+
+
 # Views
 
 
@@ -227,9 +272,31 @@ def test_summary_tells_how_many_and_what_is_wrong(folder):
     assert WICKED not in "\n".join(part.value for part in (*app.markdown, *app.caption))
 
 
-def test_an_issue_that_affects_most_of_the_set_is_shown(folder):
-    from deconv_core.audit.review import Threshold, save_thresholds
+def test_summary_says_how_good_the_set_is(folder):
+    app = shown(folder, "summary")
+    table = AuditTable(folder)
+    assert numbers(app)["Median quality risk"] == f"{np.median(table.numbers['quality_risk']):.0f} of 100"
+    assert "Half of the pictures have a quality risk of" in texts(app)
 
+
+def test_choices_taken_over_from_an_earlier_audit_are_named(folder, home):
+    earlier = home / "jobs" / "20260101-000000-audit-first"
+    shutil.copytree(folder, earlier)
+    save_thresholds(earlier, {"dark": Threshold(20.0)})
+    note = {"folder": str(earlier), "decisions": 3}
+    (folder / "results" / "taken_over.json").write_text(json.dumps(note))
+    save_thresholds(folder, {"dark": Threshold(20.0)})
+    for view in ("summary", "thresholds", "review"):
+        assert "Taken over from the earlier audit of this set" in texts(shown(folder, view))
+
+
+def test_a_summary_that_lacks_numbers_is_shown_without_them(folder):
+    summary = json.loads((folder / "results" / "summary.json").read_text())
+    (folder / "results" / "summary.json").write_text(json.dumps({"images": summary["images"]}))
+    assert "Speed" not in numbers(shown(folder, "summary"))
+
+
+def test_an_issue_that_affects_most_of_the_set_is_shown(folder):
     save_thresholds(folder, {"dark": Threshold(250.0)})
     app = shown(folder, "summary")
     assert "Most of the set is affected by" in texts(app)
@@ -254,6 +321,7 @@ def test_a_threshold_is_saved_counted_and_reset(folder):
     assert numbers(app)["Flagged"] == "0"
     assert read_thresholds(folder)["dark"].value == 0
     assert "No picture is flagged." in texts(app)
+    assert not sent(app, "tiles")
     app = shown(folder, "summary")  # another visit
     assert "dark," in texts(app).partition("Nothing found for: ")[2] + ","
     app = shown(folder, "thresholds")
@@ -261,6 +329,26 @@ def test_a_threshold_is_saved_counted_and_reset(folder):
     press(app, "reset")
     assert numbers(app)["Flagged"] == "7 (18 %)"
     assert read_thresholds(folder) == {}
+
+
+def test_the_threshold_filters_the_gallery_of_both_sides(folder):
+    app = shown(folder, "thresholds")
+    app.selectbox(key="audit_dataset_check").set_value("dark").run()
+
+    def gallery() -> list[str]:
+        return [tile["key"] for data in sent(app, "tiles") for tile in data["tiles"]]
+
+    dark = [name for name in AuditTable(folder).names.to_pylist() if "dark" in name or name == WICKED]
+    assert sorted(gallery()) == sorted(dark)
+    app.segmented_control(key="audit_dataset_side").set_value("passed").run()
+    assert len(gallery()) == 31  # all but those and the one that cannot be read
+    app.slider(key="audit_dataset_threshold_value_dark").set_value(0.0).run()
+    assert len(gallery()) == 38
+    values = AuditTable(folder).numbers["dark"].to_numpy()
+    table = AuditTable(folder)
+    assert [table.place(name) for name in gallery()[:3]] == np.argsort(values, kind="stable")[:3].tolist()
+    app.segmented_control(key="audit_dataset_side_order").set_value("worst").run()
+    assert len(gallery()) == 38
 
 
 def test_a_threshold_can_be_set_by_the_share_of_pictures(folder):
@@ -271,6 +359,7 @@ def test_a_threshold_can_be_set_by_the_share_of_pictures(folder):
     assert not app.exception
     saved = read_thresholds(folder)["blurry"]
     assert saved.percent == 50
+    assert app.slider(key="audit_dataset_threshold_share_blurry").value == 50
     flagged = AuditTable(folder).flagged("blurry", saved.value).sum()
     assert 15 <= flagged <= 19
     press(app, "reset_all")
@@ -294,16 +383,35 @@ def test_gallery_sorts_filters_and_pages(folder):
     assert "No picture is like that" in texts(app)
 
 
-def test_other_points_give_another_rank(folder):
+def test_points_are_saved_with_the_set_and_count_in_every_view(folder):
+    usual = [tile["key"] for tile in sent(shown(folder, "gallery"), "tiles")[0]["tiles"]]
+    save_weights(folder, dict.fromkeys(CHECKS, 0.0) | {"exact_duplicate": 60.0})
     app = shown(folder, "gallery")
-    before = [tile["key"] for tile in sent(app, "tiles")[0]["tiles"]]
-    app.session_state["audit_dataset_weights"] = dict.fromkeys(CHECKS, 0.0) | {"exact_duplicate": 60.0}
+    assert sent(app, "tiles")[0]["tiles"][0]["key"] == "z_copy.png"
+    app.session_state["audit_dataset_chosen"] = "z_copy.png"
     app.run()
-    after = [tile["key"] for tile in sent(app, "tiles")[0]["tiles"]]
-    assert after[0] == "z_copy.png"
-    assert before != after
-    press(app, "weights_reset")
-    assert [tile["key"] for tile in sent(app, "tiles")[0]["tiles"]] == before
+    assert "**Quality risk 60 of 100**" in texts(app)
+    assert sent(shown(folder, "review"), "cards")[0]["cards"][0]["key"] == "z_copy.png"  # riskiest first
+    app = press(shown(folder, "gallery"), "weights_reset")
+    assert read_weights(folder) == {}
+    assert [tile["key"] for tile in sent(app, "tiles")[0]["tiles"]] == usual
+    assert usual[0] != "z_copy.png"
+
+
+def test_what_was_chosen_for_one_audit_does_not_reach_the_next(folder, home):
+    other = home / "jobs" / "20260103-000000-audit-b"
+    shutil.copytree(folder, other)
+    save_weights(folder, {"dark": 1.0})
+    app = shown(folder, "gallery")
+    app.selectbox(key="audit_dataset_sort").set_value("dark").run()
+    app.text_input(key="audit_dataset_text").set_value("wild").run()
+    assert len(sent(app, "tiles")[0]["tiles"]) == 1
+    app.query_params["job"], app.query_params["view"] = other.name, "gallery"
+    app.run()
+    assert app.text_input(key="audit_dataset_text").value == ""
+    assert app.selectbox(key="audit_dataset_sort").value == "quality_risk"
+    assert len(sent(app, "tiles")[0]["tiles"]) == 39
+    assert not [button for button in app.button if button.key == "audit_dataset_weights_reset"]
 
 
 def test_one_picture_shows_its_evidence_and_its_neighbour(folder):
@@ -321,6 +429,33 @@ def test_one_picture_shows_its_evidence_and_its_neighbour(folder):
     assert Review(folder).decisions == {"z_copy.png": "drop"}
     press(app, "close")
     assert {tile["key"]: tile["mark"] for tile in sent(app, "tiles")[0]["tiles"]}["z_copy.png"] == "Dropped"
+
+
+def test_values_stand_beside_their_percentile_in_the_set(folder):
+    app = shown(folder, "gallery")
+    app.session_state["audit_dataset_chosen"] = "good_05.png"
+    app.run()
+    rows = app.table[0].value.set_index("Check")["Percentile here"]
+    table = AuditTable(folder)
+    dark = table.numbers["dark"].to_numpy()
+    share = 100 * np.mean(dark[np.isfinite(dark)] <= dark[table.place("good_05.png")])
+    assert rows["Dark"] == f"{share:.0f}"
+    assert rows["Exact duplicate"] == "–"
+
+
+def test_a_picture_that_changed_is_shown_as_changed(folder, home):
+    data = home / "data" / "copied"
+    shutil.copytree(json.loads((folder / "settings.json").read_text())["data"], data)
+    job = home / "jobs" / "20260104-000000-audit-c"
+    run_audit(AuditSettings(str(data), checks=("dark",)), job)
+    (data / "good_07.png").write_bytes(png(patches(np.random.default_rng(99))))
+    app = shown(job, "gallery")
+    marks = {tile["key"]: tile["mark"] for tile in sent(app, "tiles")[0]["tiles"]}
+    assert marks["good_07.png"] == "Changed since"
+    assert marks["good_08.png"] == ""
+    app.session_state["audit_dataset_chosen"] = "good_07.png"
+    app.run()
+    assert "it has changed since the audit" in texts(app)
 
 
 def test_what_cannot_be_read_shows_its_reason_instead(folder):
@@ -363,6 +498,19 @@ def test_surprise_me_draws_passes_and_estimates_what_was_missed(folder):
     assert numbers(app)["95 % interval"] == "1.3% to 98.7%"  # Clopper and Pearson for 1 of 2
 
 
+def test_an_estimate_does_not_outlive_its_thresholds(folder):
+    drawn = draw_surprise(folder, AuditTable(folder), 6)
+    Review(folder).decide(drawn[0], "drop")
+    app = shown(folder, "review")
+    app.selectbox(key="audit_dataset_queue").set_value("surprise").run()
+    assert "Missed, estimated" in numbers(app)
+    save_thresholds(folder, {"dark": Threshold(20.0)})
+    app = shown(folder, "review")
+    app.selectbox(key="audit_dataset_queue").set_value("surprise").run()
+    assert "Missed, estimated" not in numbers(app)
+    assert any("draw others" in told.value for told in app.warning)
+
+
 def test_two_audits_are_compared_in_plain_words(finished, folder, home):
     other = home / "jobs" / "20260101-000000-audit-b"
     (home / "darker").mkdir()
@@ -388,7 +536,7 @@ def test_export_counts_and_offers_every_file(folder):
     assert numbers(app)["Bad"].startswith(f"{flagged + 1} ")
     assert "1 drop" in texts(app)
     assert [button.label for button in app.get("download_button")] == [
-        *("Clean list", "Bad list", "CSV", "Parquet", "Move script", "HTML report")
+        *("Clean list", "Bad list", "CSV", "Recipes", "Parquet", "Move script", "HTML report")
     ]
     app.pills(key="audit_dataset_bad_checks").set_value([]).run()
     assert numbers(app)["Bad"].startswith("2 ")  # the one that was dropped, and what cannot be read
