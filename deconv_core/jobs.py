@@ -198,7 +198,14 @@ class JobFolder:
             self._locks.clear()
 
     def status(
-        self, message: str | None = None, done: int | None = None, total: int | None = None, *, state: str = "running"
+        self,
+        message: str | None = None,
+        done: int | None = None,
+        total: int | None = None,
+        *,
+        state: str = "running",
+        stage: str = "",
+        skipped: int = 0,
     ) -> None:
         """Tell how far the work is. Cheap to call at every step: written at most twice a second, or when state or
         total change.
@@ -207,16 +214,22 @@ class JobFolder:
             message: One sentence; None keeps the last one.
             done, total: Steps; None keeps the last ones.
             state: One of STATES.
+            stage: What the steps belong to. Where it changes, `done` begins anew, and so does the time they take.
+            skipped: How many of the steps since the last call were taken over rather than done: they took no time.
         """
         if state not in STATES:
             raise JobError(f"A job cannot be '{state}'; expected one of {', '.join(STATES)}.")
         now = time.time()
+        if stage and stage != self._status.get("stage"):
+            self._status |= {"stage": stage, "first_done": None}
         changed = state != self._status.get("state") or (total is not None and total != self._status.get("total"))
         given = {"state": state, "done": done, "total": total, "message": message}
         self._status |= {key: value for key, value in given.items() if value is not None}
         if done is not None and self._status.get("first_done") is None:
             # The first report comes after the first step or chunk; what is before it took no time of this process.
             self._status |= {"first_done": done, "began": now}
+        elif skipped:
+            self._status["first_done"] += skipped
         if not changed and now - self._written < _STATUS_SECONDS:
             return
         self._written = now

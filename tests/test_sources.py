@@ -589,9 +589,7 @@ def test_what_cannot_be_counted_is_not_counted(tmp_path):
         assert count(tmp_path / source) is None, source
     assert count("s3://bucket") is None
     assert count(tmp_path, allowed_roots=[]) is None
-    assert [count(name) for name in ("samples", "digits")] == [
-        len(list(iterate(name))) for name in ("samples", "digits")
-    ]
+    assert count("samples") == len(list(iterate("samples")))
 
 
 # Damaged shards

@@ -20,8 +20,11 @@ import numpy as np
 
 _SETTLED_NS = 2_000_000_000
 _AT_ONCE = 500
+_PATIENCE_SECONDS = 5.0
+_PENDING = 1000
 _TEXTS = ("status", "reason", "format", "mode", "model_reason")
 _WHOLE = ("width", "height", "bits", "orientation")
+# ValueError: among others what SQLite cannot hold as text.
 _DAMAGED = (sqlite3.Error, struct.error, ValueError)
 
 
@@ -39,11 +42,13 @@ class Cache:
         self._recipe, self._values = recipe, tuple(values)
         self._layout = struct.Struct(f"<4iQH{len(self._values)}f")
         self._base: sqlite3.Connection | None = None
+        self._files: list[tuple[str, int, int, str]] = []
+        self._contents: list[tuple[str, str, bytes]] = []
         if path is None:
             return
         if read_only:
             with contextlib.suppress(sqlite3.Error, OSError):
-                self._base = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", timeout=5, uri=True)
+                self._base = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", timeout=_PATIENCE_SECONDS, uri=True)
             return
         try:
             self._base = self._open(path)
@@ -55,7 +60,7 @@ class Cache:
 
     @staticmethod
     def _open(path: Path) -> sqlite3.Connection:
-        base = sqlite3.connect(path, timeout=5, isolation_level=None)
+        base = sqlite3.connect(path, timeout=_PATIENCE_SECONDS, isolation_level=None)
         base.execute("PRAGMA journal_mode=WAL")
         base.execute("PRAGMA synchronous=OFF")
         base.execute(
@@ -89,6 +94,7 @@ class Cache:
 
     def close(self) -> None:
         if self._base is not None:
+            self.flush()
             self._base.close()
             self._base = None
 
@@ -106,11 +112,16 @@ class Cache:
             **dict(zip(_TEXTS, map(list, zip(*texts, strict=True)), strict=True)),
         }
 
-    def find(self, files: Sequence[tuple[str, int, int]]) -> dict[int, tuple[str, bytes]]:
-        """What is known of files told as (place, bytes, modified): position in `files` -> digest and packed row."""
-        found: dict[int, tuple[str, bytes]] = {}
+    def find(self, files: Sequence[tuple[str, int | None, int]]) -> dict[int, tuple[str, bytes, int]]:
+        """What is known of files: position in `files` -> digest, packed row, bytes.
+
+        Args:
+            files: (place, bytes, modified) each; bytes are None where only reading would tell.
+        """
+        found: dict[int, tuple[str, bytes, int]] = {}
         if self._base is None:
             return found
+        self.flush()
         try:
             for start in range(0, len(files), _AT_ONCE):
                 part = files[start : start + _AT_ONCE]
@@ -123,8 +134,8 @@ class Cache:
                 known = {place: rest for place, *rest in rows}
                 for number, (place, size, modified) in enumerate(part, start):
                     row = known.get(place)
-                    if row is not None and modified and row[0] == size and row[1] == modified:
-                        found[number] = (row[2], row[3])
+                    if row is not None and modified and row[1] == modified and size in (row[0], None):
+                        found[number] = (row[2], row[3], row[0])
         except _DAMAGED:
             return {}
         return found
@@ -133,6 +144,7 @@ class Cache:
         """What is known of contents: digest -> row."""
         if self._base is None:
             return {}
+        self.flush()
         found: dict[str, dict[str, Any]] = {}
         try:
             for start in range(0, len(digests), _AT_ONCE):
@@ -146,14 +158,27 @@ class Cache:
         return found
 
     def keep(self, files: Sequence[tuple[str, int, int, str]], rows: Mapping[str, Mapping[str, Any]]) -> None:
-        """Remember files (place, bytes, modified, digest) and rows by digest; a full disk or a lock is no error."""
+        """Remember files (place, bytes, modified, digest) and rows by digest; on the disk after some, or `flush`."""
         if self._base is None:
             return
         settled = time.time_ns() - _SETTLED_NS
-        trusted = [file for file in files if file[3] and 0 < file[2] < settled]
-        contents = [(self._recipe, digest, self._pack(row)) for digest, row in rows.items() if digest]
-        with contextlib.suppress(sqlite3.Error):
+        self._files += [file for file in files if file[3] and 0 < file[2] < settled]
+        self._contents += [(self._recipe, digest, self._pack(row)) for digest, row in rows.items() if digest]
+        if max(len(self._files), len(self._contents)) >= _PENDING:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what has gathered; a full disk or a lock is no error, it is then not remembered."""
+        if self._base is None or not (self._files or self._contents):
+            return
+        try:
             self._base.execute("BEGIN")
-            self._base.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", trusted)
-            self._base.executemany("INSERT OR REPLACE INTO rows VALUES (?, ?, ?)", contents)
+            self._base.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", self._files)
+            self._base.executemany("INSERT OR REPLACE INTO rows VALUES (?, ?, ?)", self._contents)
             self._base.execute("COMMIT")
+        except _DAMAGED:
+            # Left open, the transaction would have every later one fail.
+            with contextlib.suppress(sqlite3.Error):
+                self._base.rollback()
+        finally:
+            self._files, self._contents = [], []

@@ -12,13 +12,16 @@ import queue
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from deconv_core.errors import JobError
+from deconv_core.errors import DeconvError, JobError
 
 if TYPE_CHECKING:
     from distributed import Client
 
+HERE = "here"
 RETRIES = 2
 _CONNECT_SECONDS = 15
 _POLL_SECONDS = 0.2
@@ -32,13 +35,15 @@ def num_threads() -> int:
 
 
 def is_local(address: str = "") -> bool:
-    """Whether `connected` works with threads in this process."""
-    return not (address or os.environ.get("DASK_SCHEDULER_ADDRESS", ""))
+    """Whether `connected` works with threads in this process: asked to by HERE, or because there is no scheduler."""
+    return address == HERE or not (address or os.environ.get("DASK_SCHEDULER_ADDRESS", ""))
 
 
 @contextmanager
 def connected(address: str = "", *, threads: int | None = None) -> Iterator[Client]:
     """A Dask client: of the scheduler at `address` or `DASK_SCHEDULER_ADDRESS`, else of threads in this process.
+
+    A scheduler is trusted as this program itself is: what it sends is run.
 
     Raises:
         JobError: No scheduler answers there, or it has no workers.
@@ -82,6 +87,63 @@ def connected(address: str = "", *, threads: int | None = None) -> Iterator[Clie
         yield client
 
 
+@dataclass(frozen=True)
+class Needs:
+    """What every worker of a cluster must see as this machine does, or nothing that it tells can be believed.
+
+    Attributes:
+        source: A file or folder, "" for none.
+        model: A model by name or file, "" for none.
+        digest: Of that model.
+    """
+
+    source: str = ""
+    model: str = ""
+    digest: str = ""
+
+    def check(self) -> None:
+        """Raise JobError, on the worker, for the first thing that it lacks."""
+        if self.source and not os.path.exists(self.source):  # noqa: PTH110 - for every portion
+            raise JobError(
+                f"The Dask worker {_worker_name()} does not see '{self.source}'; every worker must see the pictures "
+                "under the same path. What was done is kept."
+            )
+        if self.model and _digest_here(self.model) != self.digest:
+            raise JobError(
+                f"The Dask worker {_worker_name()} lacks the model '{self.model}', or has another one of that name; "
+                "every worker must have the same. What was done is kept."
+            )
+
+
+def _worker_name() -> str:
+    from distributed import get_worker
+
+    try:
+        return f"at {get_worker().address}"
+    except ValueError:
+        return "of this process"
+
+
+@lru_cache(8)
+def _digest_here(model: str) -> str:
+    from deconv_core.models.saving import read_card
+
+    try:
+        return read_card(model)["digest"]
+    except DeconvError:
+        return ""
+
+
+def checked(portion: list[Any], work: Callable[..., list[dict[str, Any]]], needs: Needs, *arguments: Any):
+    """`work(portion, *arguments)` on a worker that has what is needed.
+
+    Raises:
+        JobError: It has not.
+    """
+    needs.check()
+    return work(portion, *arguments)
+
+
 def spread(
     client: Client,
     work: Callable[..., list[dict[str, Any]]],
@@ -99,6 +161,10 @@ def spread(
         arguments: Sent with every portion.
         failed: `failed(entry, reason)` makes the row of an entry that cannot be worked on.
         tick: Called several times a second; may raise to end.
+
+    Raises:
+        DeconvError: The work itself raised it, which no other portion would fare better with.
+        JobError: The scheduler is gone, or the workers lack this program.
     """
     done: queue.SimpleQueue = queue.SimpleQueue()
     out: dict[str, tuple[Any, list[Any]]] = {}
@@ -132,12 +198,22 @@ def spread(
             future, portion = out.pop(key)
             if future.status == "finished":
                 yield future.result()
-            elif future.status in ("cancelled", "lost"):
+                continue
+            if future.status in ("cancelled", "lost"):
                 again.append(portion)
-            elif len(portion) > 1:
+                continue
+            error = future.exception()
+            if isinstance(error, DeconvError):
+                raise error
+            if isinstance(error, ImportError):
+                raise JobError(
+                    f"The Dask workers cannot do this work ({str(error)[:150]}); install the same version of this "
+                    "program where they run."
+                ) from error
+            if len(portion) > 1:
                 again.extend([entry] for entry in portion)
             else:
-                yield [failed(portion[0], _told(future.exception()))]
+                yield [failed(portion[0], _told(error))]
     finally:
         for future, _ in out.values():
             future.cancel()

@@ -14,20 +14,22 @@ import json
 import os
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, fields, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deconv_core.archives import Member, is_archive
 from deconv_core.audit import earlier
 from deconv_core.audit import measure as measuring
 from deconv_core.audit.cache import Cache
 from deconv_core.audit.checks import CHECKS, choose_checks
-from deconv_core.audit.cluster import connected, is_local, spread
+from deconv_core.audit.cluster import HERE, Needs, checked, connected, is_local, spread
 from deconv_core.audit.measure import VALUES, blank_row, measure_chunk, wrong_extension
 from deconv_core.audit.parts import (
     MEASURED,
@@ -45,18 +47,20 @@ from deconv_core.comparison import peak_memory, versions
 from deconv_core.errors import DeconvError
 from deconv_core.files import write_json
 from deconv_core.jobs import JobFolder, check_resume
-from deconv_core.sources import NAMES, Fingerprint, Item, allowed_roots, iterate
+from deconv_core.sources import NAMES, Fingerprint, Item, count, iterate, page_roots
 from deconv_core.workspace import folder as workspace_folder
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
-    from distributed import Client
 
 MAX_SIDE = 256
-_PORTION, _PORTION_BYTES, _FIRST_PORTIONS = 64, 8 * 2**20, (4, 8, 16, 32)
+# Pictures at once, the first time and at most: for the workers, and for a look into the cache.
+_FIRST_PORTION, _PORTION = 4, 64
+_FIRST_LOOK_UP, _LOOK_UP = 4, 1000
 _MODEL_PORTION = 8
-_LOOK_UP = 1000
+_PIECE_BYTES = 8 * 2**20
+_COUNT_AFTER_SECONDS = 1.0
 _ROW_GROUP = 20_000
 
 
@@ -71,9 +75,10 @@ class AuditSettings:
         model: Name or file of a model for the reconstruction checks, or "".
         quality: Key of a metric that needs no reference and predicts quality, or "".
         max_side: Longer side, in pixels, to which pictures are reduced for the reconstruction; 0 leaves them whole.
-        scheduler: Address of a Dask scheduler; "" for threads in this process, or DASK_SCHEDULER_ADDRESS.
+        scheduler: Address of a Dask scheduler, or "here" for threads in this process; "" for
+            DASK_SCHEDULER_ADDRESS or, without it, threads. What comes through a page cannot name one.
         seed: Decides which pictures "surprise me" draws.
-        within_roots: Open nothing outside `sources.allowed_roots()`; for requests that come through a page.
+        within_roots: Open nothing outside `sources.page_roots(data)`; for requests that come through a page.
     """
 
     data: str
@@ -98,6 +103,11 @@ class AuditSettings:
                     "choose a calibrated metric that needs none, such as deconv_quality."
                 )
         self.chosen_checks()
+        if self.within_roots and self.scheduler not in ("", HERE):
+            raise DeconvError(
+                f"--scheduler got '{self.scheduler}' together with --within-roots; what a scheduler sends is run, so a "
+                "page cannot name one. Set DASK_SCHEDULER_ADDRESS where the server is started."
+            )
         if self.max_side < 0 or 0 < self.max_side < 32:
             raise DeconvError(f"--max-side got {self.max_side}; expected 32 or more, or 0 for whole pictures.")
         if self.seed < 0:
@@ -106,6 +116,15 @@ class AuditSettings:
     def chosen_checks(self) -> tuple[str, ...]:
         """The checks that will be made, in the table's order."""
         return choose_checks(self.checks or None, model=bool(self.model), quality=bool(self.quality))
+
+    def needed(self) -> AuditSettings:
+        """The same without the model and the metric that none of the chosen checks needs."""
+        from deconv_core.metrics import metric
+
+        chosen = {key for key in self.chosen_checks() if CHECKS[key].needs_model}
+        quality = self.quality if "low_quality" in chosen else ""
+        rebuilds = chosen - {"low_quality"} or (quality and metric(quality).needs_model)
+        return replace(self, model=self.model if rebuilds else "", quality=quality)
 
 
 @dataclass(frozen=True)
@@ -157,6 +176,7 @@ def run_audit(
         KeyboardInterrupt: The run was asked to end early; what was done is kept.
     """
     settings.check()
+    settings = replace(settings, data=_located(settings.data))
     folder = Path(folder)
     check_resume(folder, resume)
     with JobFolder(folder, kind="audit", wait_turn=wait_turn, low_priority=low_priority) as job:
@@ -175,10 +195,17 @@ class _Run:
         self.settings, self.job, self.command, self.report = settings, job, command, report
         self.results = job.results
         self.began = time.time()
-        self.total = 0
+        self.total = 0  # pictures in the source, 0 while not known
         self.reused = 0
-        self.names: list[int] = []  # hashes of the names in the source's order: 8 bytes each instead of the name
-        self.has_model = bool(settings.model or settings.quality)
+        self.worked_on: Counter[str] = Counter()  # stage -> pictures that this process itself has worked on
+        self.names = array("q")  # hashes of the names in the source's order: 8 bytes each instead of the name
+        self.listed = threading.Event()  # all names are known
+        self.work = settings.needed()
+        self.has_model = bool(self.work.model or self.work.quality)
+        self.workers = ExitStack()
+        self.is_local = is_local(settings.scheduler)
+        # Bytes that are no text, which the cache could not hold, are written out.
+        self.root = settings.data.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
         self.model_recipe = ""
         self.model_facts: dict[str, Any] = {}
 
@@ -186,62 +213,78 @@ class _Run:
         for name in put_damaged_aside(self.results):
             self.job.log(f"{name} was damaged; its pictures are measured again")
         self.model_recipe = self._model_recipe() if self.has_model else ""
-        counting = threading.Thread(target=self._count, name="count", daemon=True)
         items = self._items()  # refuses what is no source, at once
-        counting.start()
-        with connected(self.settings.scheduler) as client:
-            self._measure(client, items)
-            self.total = len(self.names)
-            if not self.total:
+        threading.Thread(target=self._count, name="count", daemon=True).start()
+        with self.workers:
+            self._measure(items)
+            if not self.names:
                 raise DeconvError(f"'{self.settings.data}' holds no picture named like '{self.settings.include}'.")
             if self.has_model:
-                self._run_model(client)
+                self._run_model()
         return self._finish()
 
     def _items(self) -> Iterator[Item]:
         return items_of(self.settings)
 
+    def _spread(self, work, pieces: Iterator[list[Any]], *arguments: Any, failed) -> Iterator[list[dict[str, Any]]]:
+        """`spread`, on workers that are looked for once there is something to do."""
+        first = next(pieces, None)
+        if first is None:
+            return
+        pieces, client = chain([first], pieces), self.workers.enter_context(connected(self.settings.scheduler))
+        if not self.is_local:
+            arguments, work = (work, self._needs(), *arguments), checked
+        yield from spread(client, work, pieces, *arguments, failed=failed, tick=self._tick)
+
+    def _needs(self) -> Needs:
+        data = self.settings.data
+        model = self.work.model if self.has_model else ""
+        return Needs(data if Path(data).exists() else "", model, self.model_facts.get("model", ""))
+
     # One picture after the other
 
-    def _measure(self, client: Client, items: Iterator[Item]) -> None:
-        done = self._done(MEASURED, measuring.RECIPE)
+    def _measure(self, items: Iterator[Item]) -> None:
+        done = self._done()
         cache = Cache(_cache_file(), measuring.RECIPE, VALUES)
         writer = PartWriter(self.results, MEASURED, measuring.RECIPE)
         # Workers look contents up themselves, if they are threads of this process: a cluster may not see the file.
-        arguments = (_cache_file(),) if is_local(self.settings.scheduler) else ()
-        tell = self._teller("checks", 0, len(done))
+        arguments = (_cache_file(),) if self.is_local else ()
+        tell = self._teller("checks", len(done), lambda: self.total)
         try:
-            fresh = self._entries(items, done)
-            unknown = self._known(fresh, cache, writer, tell)
-            portions = _portions((number, modified, item) for number, modified, item in unknown)
-            for rows in spread(client, measure_chunk, portions, *arguments, failed=_failed, tick=self._tick):
+            unknown = self._known(self._entries(items, done), cache, writer, tell)
+            portions = _pieces(unknown, _FIRST_PORTION, _PORTION, _weight)
+            for rows in self._spread(measure_chunk, portions, *arguments, failed=_failed):
                 writer.add(rows)
-                self.reused += sum("reused" in row for row in rows)
                 cache.keep(
                     [(self._place(row["image"]), row["bytes"], row["modified"], row["digest"]) for row in rows],
                     {row["digest"]: row for row in rows if row["status"] == "ok" and "reused" not in row},
                 )
-                tell(len(rows))
+                tell(len(rows), sum("reused" in row for row in rows))
         finally:
             writer.flush()
             cache.close()
 
-    def _entries(self, items: Iterator[Item], done: set[int]) -> Iterator[tuple[int, int, Item]]:
+    def _entries(self, items: Iterator[Item], done: dict[int, tuple[int, int]]) -> Iterator[tuple[int, int, Item]]:
         """(number, modified, item) of what is not yet measured as it is now; remembers every name."""
-        modified = _Modified()
+        remember = self.names.append
         for number, item in enumerate(items):
-            self.names.append(hash(item.name))
-            changed = modified(item)
-            if hash((item.name, item.size or 0, changed)) not in done:
-                yield number, changed, item
+            name = hash(item.name)
+            remember(name)
+            if done:
+                size, modified = done.get(name, (None, None))
+                # What is known before reading is compared with what was known then; some sizes only reading tells.
+                if modified == item.modified and item.size in (size, None):
+                    continue
+            yield number, item.modified, item
+        self.listed.set()
 
     def _known(self, entries, cache: Cache, writer: PartWriter, tell) -> Iterator[tuple[int, int, Item]]:
         """Passes on what has to be measured, and writes what an earlier audit measured on the same unchanged file."""
-        for some in _in_pieces(entries, _LOOK_UP):
-            found = cache.find([(self._place(item.name), item.size or 0, changed) for _, changed, item in some])
+        for some in _pieces(entries, _FIRST_LOOK_UP, _LOOK_UP, _held):
+            found = cache.find([(self._place(item.name), item.size, changed) for _, changed, item in some])
             if found:
                 known = [some[place] for place in found]
-                digests, contents = zip(*found.values(), strict=True)
+                digests, contents, sizes = zip(*found.values(), strict=True)
                 columns = cache.columns(contents)
                 columns |= {
                     # The same content may have been measured under another name.
@@ -251,52 +294,66 @@ class _Run:
                     ],
                     "number": [number for number, _, _ in known],
                     "image": [item.name for *_, item in known],
-                    "bytes": [item.size or 0 for *_, item in known],
+                    "bytes": list(sizes),
                     "modified": [changed for _, changed, _ in known],
                     "digest": list(digests),
                     "place": [item.place() for *_, item in known],
                 }
                 writer.add_columns(columns)
-                self.reused += len(known)
-                tell(len(known))
+                tell(len(known), len(known))
             self._tick()
             yield from (entry for place, entry in enumerate(some) if place not in found)
 
-    def _done(self, kind: str, recipe: str) -> set[int]:
-        """What is there by this recipe; parts of another (a metric calibrated anew, an older version) do not count."""
-        done: set[int] = set()
-        for path in list_parts(self.results, kind):
-            table = read_part(path, kind, ["image", "bytes", "modified"], recipe=recipe)
-            if table is not None:
-                columns = (table.column(name).to_pylist() for name in table.column_names)
-                done.update(map(hash, zip(*columns, strict=True)))
+    def _done(self) -> dict[int, tuple[int, int]]:
+        """Hash of name -> (bytes, modified) of what was read by this recipe; the latest row of a name counts.
+
+        Parts of another recipe (an older version) do not count, nor does what could not be read at all: the network or
+        a permission may be there again.
+        """
+        done: dict[int, tuple[int, int]] = {}
+        for name, digest, size, modified in self._rows(MEASURED, measuring.RECIPE, "digest", "bytes", "modified"):
+            if digest:
+                done[hash(name)] = size, modified
+            else:
+                done.pop(hash(name), None)
         return done
 
-    def _run_model(self, client: Client) -> None:
+    def _rows(self, kind: str, recipe: str, *columns: str) -> Iterator[tuple[Any, ...]]:
+        for path in list_parts(self.results, kind):
+            table = read_part(path, kind, ["image", *columns], recipe=recipe)
+            if table is not None:
+                yield from zip(*(table.column(name).to_pylist() for name in ("image", *columns)), strict=True)
+
+    def _run_model(self) -> None:
         from deconv_core.audit.model import blank_model_row, model_chunk
 
         usable: dict[int, str] = {}
-        table = read_parts(self.results, MEASURED, ["image", "status", "digest"], recipe=measuring.RECIPE)
-        for batch in table.to_batches():
-            columns = (batch.column(name).to_pylist() for name in ("image", "status", "digest"))
-            usable |= {hash(name): digest for name, status, digest in zip(*columns, strict=True) if status == "ok"}
-        del table
-        done = self._done(MODEL, self.model_recipe)
+        for name, status, digest in self._rows(MEASURED, measuring.RECIPE, "status", "digest"):
+            if status == "ok":
+                usable[hash(name)] = digest
+            else:
+                usable.pop(hash(name), None)
+        names = set(self.names)
+        # By content: what the model said of a picture of that name before it changed is nothing worth.
+        done = {
+            hash(name)
+            for name, digest, reason in self._rows(MODEL, self.model_recipe, "digest", "model_reason")
+            if not reason and usable.get(hash(name)) == digest
+        }
+        total = sum(name in names for name in usable)
         cache = Cache(_cache_file(), self.model_recipe, MODEL_VALUES)
         writer = PartWriter(self.results, MODEL, self.model_recipe)
-        tell = self._teller("model", self.total, len(done))
-        modified = _Modified()
+        tell = self._teller("model", len(done & names), lambda: total)
 
         def entries() -> Iterator[tuple[int, int, str, Item]]:
-            items = self._items()
-            for number, item in enumerate(items):
-                digest = usable.get(hash(item.name))
-                changed = modified(item)
-                if digest is not None and hash((item.name, item.size or 0, changed)) not in done:
-                    yield number, changed, digest, item
+            for number, item in enumerate(self._items()):
+                name = hash(item.name)
+                digest = usable.get(name)
+                if digest is not None and name not in done:
+                    yield number, item.modified, digest, item
 
         def unknown() -> Iterator[tuple[int, int, str, Item]]:
-            for some in _in_pieces(entries(), _LOOK_UP):
+            for some in _pieces(entries(), _FIRST_LOOK_UP, _LOOK_UP, _held):
                 found = cache.find_contents([digest for _, _, digest, _ in some])
                 rows = []
                 for number, changed, digest, item in some:
@@ -307,28 +364,29 @@ class _Run:
                         yield number, changed, digest, item
                 if rows:
                     writer.add(rows)
-                    tell(len(rows))
+                    tell(len(rows), len(rows))
                 self._tick()
 
         def failed(entry, reason: str) -> dict[str, Any]:
             number, changed, digest, item = entry
             return blank_model_row(item, number, changed, digest) | {"model_reason": reason}
 
-        settings = self.settings
-        arguments = (settings.model, settings.quality, settings.max_side)
+        arguments = (self.work.model, self.work.quality, self.work.max_side)
         try:
-            portions = _in_pieces(unknown(), _MODEL_PORTION)
-            for rows in spread(client, model_chunk, portions, *arguments, failed=failed, tick=self._tick):
-                writer.add(rows)
-                cache.keep([], {row["digest"]: row for row in rows if not row["model_reason"]})
-                tell(len(rows))
+            if len(done & names) < total:
+                for rows in self._spread(
+                    model_chunk, _pieces(unknown(), 1, _MODEL_PORTION, _weight), *arguments, failed=failed
+                ):
+                    writer.add(rows)
+                    cache.keep([], {row["digest"]: row for row in rows if not row["model_reason"]})
+                    tell(len(rows))
         finally:
             writer.flush()
             cache.close()
 
     def _model_recipe(self) -> str:
         """Identity of what the model's part measures: digests of model and metric, and the working size."""
-        facts = self.model_facts = model_facts(self.settings)
+        facts = self.model_facts = model_facts(self.work)
         return "model " + hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:32]
 
     # At the end
@@ -342,11 +400,13 @@ class _Run:
         made = recipes(checks, self.settings, self.model_facts)
         table = final_table(frame, checks, made)
         summary = summarise(frame, checks, self.settings, self.command, made)
-        seconds = time.time() - self.began
+        # Time and speed are those of this process and of what it did itself, not of what it took over.
+        seconds, measured = time.time() - self.began, max(self.worked_on.values(), default=0)
         summary |= {
             "reused": self.reused,
+            "measured": measured,
             "seconds": round(seconds, 2),
-            "images_per_second": round(len(frame) / max(seconds, 1e-9), 2),
+            "images_per_second": round(measured / max(seconds, 1e-9), 2),
             "peak_memory_bytes": peak_memory(),
         }
         write_json(self.results / "summary.json", summary)
@@ -369,42 +429,32 @@ class _Run:
     # Small things
 
     def _place(self, name: str) -> str:
-        return f"{self._root}\0{name}"
-
-    @property
-    def _root(self) -> str:
-        data = self.settings.data
-        return data if data in NAMES or "://" in data else os.path.abspath(data)  # noqa: PTH100 - links stay as they are
+        return f"{self.root}\0{name}"
 
     def _count(self) -> None:
-        """Count in the background where that is cheap, for the remaining time."""
-        data = self.settings.data
-        path = Path(data)
-        cheap = (
-            data in ("samples", "digits") or path.is_dir() or path.suffix.lower() in (".zip", ".csv", ".npz", ".tar")
-        )
-        if "://" in data or data in NAMES[2:] or not cheap or (is_archive(data) and path.suffix == ".gz"):
+        """Count in the background where names and headers tell, for the remaining time."""
+        if self.listed.wait(_COUNT_AFTER_SECONDS):  # there are so few that all are known by now
             return
-        try:
-            self.total = sum(1 for _ in self._items())
-        except DeconvError:
-            return  # the run itself meets it and tells
+        total = count(self.settings.data, include=self.settings.include, allowed_roots=roots_of(self.settings))
+        if total and not self.listed.is_set():
+            self.total = total
 
     def _tick(self) -> None:
         if self.job.should_stop():
             raise KeyboardInterrupt
 
-    def _teller(self, stage: str, before: int, already: int) -> Callable[[int], None]:
-        done, told = already, float("-inf")
-        words = {"checks": "checks", "model": "model"}[stage]
+    def _teller(self, stage: str, done: int, of: Callable[[], int]) -> Callable[..., None]:
+        told = float("-inf")
 
-        def tell(more: int) -> None:
+        def tell(more: int, reused: int = 0) -> None:
             nonlocal done, told
             done += more
-            total = max(self.total, done) if self.total else 0
-            of = f" of {total:,}" if total else ""
-            message = f"{words}: {done:,}{of} pictures"
-            self.job.status(message, before + done, total * (2 if self.has_model else 1))
+            self.reused += reused if stage == "checks" else 0
+            self.worked_on[stage] += more - reused
+            total = of() or (len(self.names) if self.listed.is_set() else 0)
+            total = max(total, done) if total else 0
+            message = f"{stage}: {done:,}{f' of {total:,}' if total else ''} pictures"
+            self.job.status(message, done, total, stage=stage, skipped=reused)
             if time.monotonic() - told >= 1:
                 told = time.monotonic()
                 self.report(Progress(stage, done, total, message))
@@ -418,13 +468,17 @@ def items_of(settings: AuditSettings) -> Iterator[Item]:
     Raises:
         DeconvError: As `sources.iterate`.
     """
-    roots = allowed_roots() if settings.within_roots and settings.data not in NAMES else None
-    return iterate(settings.data, include=settings.include, allowed_roots=roots)
+    return iterate(settings.data, include=settings.include, allowed_roots=roots_of(settings))
+
+
+def roots_of(settings: AuditSettings) -> tuple[Path, ...] | None:
+    """The folders outside of which an audit opens nothing; None where the shell asked for it."""
+    return page_roots(settings.data) if settings.within_roots and settings.data not in NAMES else None
 
 
 def collect(
     results: Path,
-    names: list[int] | None = None,
+    names: Sequence[int] | None = None,
     *,
     model: bool = True,
     recipes: tuple[str | None, str | None] = (None, None),
@@ -442,15 +496,16 @@ def collect(
     frame = read_parts(results, MEASURED, recipe=recipes[0]).to_pandas(strings_to_categorical=False)
     frame = frame.drop_duplicates("image", keep="last")
     if names is not None:
-        places = pd.Series(np.arange(len(names)), index=names)
+        places = pd.Series(np.arange(len(names)), index=np.asarray(names, np.int64))
         places = places[~places.index.duplicated()]
         frame["number"] = frame["image"].map(hash).map(places)
         frame = frame[frame["number"].notna()].astype({"number": np.int64})
     frame = frame.sort_values("number", kind="stable", ignore_index=True)
     if model:
-        columns = ["image", "model_reason", *MODEL_VALUES]
-        found = read_parts(results, MODEL, columns, recipe=recipes[1]).to_pandas().drop_duplicates("image", keep="last")
-        frame = frame.merge(found, on="image", how="left", validate="one_to_one")
+        # By content as well: what the model said of an earlier picture of that name does not count.
+        keys = ["image", "digest"]
+        found = read_parts(results, MODEL, [*keys, "model_reason", *MODEL_VALUES], recipe=recipes[1]).to_pandas()
+        frame = frame.merge(found.drop_duplicates(keys, keep="last"), on=keys, how="left", validate="one_to_one")
         # One column of reasons: a picture that was read but could not be rebuilt says so there.
         reasons = frame.pop("model_reason").fillna("")
         frame["reason"] = np.where(reasons != "", reasons, frame["reason"])
@@ -539,56 +594,52 @@ def _sentence(summary: dict[str, Any]) -> str:
     return f"{told}, most often: {CHECKS[most[0]].label.lower()} ({most[1]:,})" if most[1] else told
 
 
-class _Modified:
-    """When the file behind an item was changed, nanoseconds since 1970; 0 where that is not known."""
-
-    def __init__(self) -> None:
-        self._archive: tuple[Path | None, int] = (None, 0)
-
-    def __call__(self, item: Item) -> int:
-        origin = item.origin
-        if isinstance(origin, Member):
-            if origin.archive != self._archive[0]:
-                self._archive = (origin.archive, _changed(origin.archive))
-            return self._archive[1]
-        return _changed(origin) if isinstance(origin, Path) else 0
-
-
-def _changed(path: Path) -> int:
-    try:
-        return os.stat(path).st_mtime_ns  # noqa: PTH116 - a hundred thousand times
-    except (OSError, ValueError):
-        return 0
-
-
 def _failed(entry: tuple[int, int, Item], reason: str) -> dict[str, Any]:
     number, modified, item = entry
     return blank_row(item, number, modified) | {"reason": reason}
 
 
-def _portions(entries: Iterator[tuple[int, int, Item]]) -> Iterator[list[tuple[int, int, Item]]]:
-    """Small ones first, so that rows are seen soon; then up to 64 pictures or 8 MiB."""
-    sizes = deque(_FIRST_PORTIONS)
-    portion, held, wanted = [], 0, sizes.popleft()
-    for entry in entries:
-        portion.append(entry)
-        held += entry[2].size or 0
-        if len(portion) >= wanted or held >= _PORTION_BYTES:
-            yield portion
-            portion, held, wanted = [], 0, sizes.popleft() if sizes else _PORTION
-    if portion:
-        yield portion
+def _pieces(
+    entries: Iterator[tuple[Any, ...]], first: int, most: int, weigh: Callable[[Item], int]
+) -> Iterator[list[tuple[Any, ...]]]:
+    """Entries, whose last part is an item, in pieces: `first` at first, then twice as many each time up to `most`.
 
-
-def _in_pieces(entries: Iterator[Any], size: int) -> Iterator[list[Any]]:
-    piece: list[Any] = []
+    A piece ends early where its items weigh 8 MiB.
+    """
+    piece, weight, wanted = [], 0, first
     for entry in entries:
         piece.append(entry)
-        if len(piece) == size:
+        weight += weigh(entry[-1])
+        if len(piece) >= wanted or weight >= _PIECE_BYTES:
             yield piece
-            piece = []
+            piece, weight, wanted = [], 0, min(2 * wanted, most)
     if piece:
         yield piece
+
+
+def _held(item: Item) -> int:
+    """Bytes that an item itself holds in memory."""
+    origin = item.origin
+    if isinstance(origin, Path):
+        return 0
+    if isinstance(origin, bytes):
+        return len(origin)
+    return origin.nbytes if isinstance(origin, np.ndarray) else len(getattr(origin, "data", None) or b"")
+
+
+def _weight(item: Item) -> int:
+    """Bytes that an item will take, as far as they are known."""
+    return _held(item) if item.size is None else item.size
+
+
+def _located(data: str) -> str:
+    """A SOURCE as it can be found from any folder, links resolved."""
+    if data in NAMES or "://" in data or "::" in data:
+        return data
+    try:
+        return str((Path(data) if os.path.lexists(data) else Path(data).expanduser()).resolve())
+    except (OSError, ValueError, RuntimeError):  # no path at all, which is told when it is opened
+        return data
 
 
 def _cache_file() -> Path | None:

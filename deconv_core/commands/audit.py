@@ -19,7 +19,7 @@ from deconv_core.commands.options import comma_list, command_line
 @click.option(
     "--max-side", default=256, show_default=True, help="Longer side for the model, pixels; 0: whole pictures."
 )
-@click.option("--scheduler", default="", help="Dask scheduler, such as tcp://host:8786.  [default: threads here]")
+@click.option("--scheduler", default="", help="Dask scheduler such as tcp://host:8786, or: here.")
 @click.option("--seed", default=0, show_default=True, help="Decides which passes 'surprise me' draws.")
 @click.option("--within-roots", is_flag=True, help="Open nothing outside the folders that pages may open.")
 @click.option("--wait-turn", is_flag=True, help="Wait until no other job of this workspace is at work.")
