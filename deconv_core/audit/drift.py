@@ -4,6 +4,12 @@ For every number that both audits hold: the two-sample Kolmogorov-Smirnov test, 
 the difference (the largest distance between the two cumulative shares, 0 to 1), and the chance that a picture of the
 second set has a larger value than one of the first (0.5: none is larger). With many pictures the smallest differences
 become significant, so the words follow D and not p. p-values are adjusted for the number of columns (Holm).
+
+Pictures that both hold under one name, as before and after a treatment, are also compared one by one: how many got
+better and worse, and the median of the differences with a 95 % interval that supposes no distribution (order
+statistics, the inverted sign test).
+
+Only what was measured alike is compared: other models, working sizes, metrics or versions would differ by themselves.
 """
 
 from __future__ import annotations
@@ -16,17 +22,24 @@ import numpy as np
 
 from deconv_core.agreement import wilson
 from deconv_core.audit.checks import CHECKS
+from deconv_core.audit.recipes import difference, recipes_of
+from deconv_core.audit.risk import risk
 from deconv_core.audit.table import AuditTable
 from deconv_core.errors import DeconvError
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 SIGNIFICANT = 0.05
 # D from which a difference is called so.
 SIZES = ((0.4, "large"), (0.2, "clear"), (0.1, "small"), (0.0, "hardly any"))
 _AT_MOST = 100_000  # values of a column; drawn by a fixed seed beyond
 _SMALLEST = 8
+_LEVEL = 0.05
+_CONTENTS_AT_MOST = 200_000  # matched pictures whose digests are read
+# They say how far a picture is from what a model knows, not how good it is: more is neither better nor worse.
+_NEITHER = ("reconstruction", "reconstruction_outlier", "brightness", "contrast", "width", "height", "bytes")
 _OTHERS = {
     "brightness": ("Mean brightness", "of 255"),
     "contrast": ("Spread of brightness", "of 255"),
@@ -47,18 +60,31 @@ class Drift:
             `size` (in a word), `sentence`; the largest difference first.
         shares: One row per check: `check`, `label`, `share_first`, `share_second` (percent flagged), `difference`
             (percentage points), `low`, `high` (its 95 % interval, Newcombe 1998).
-        matched: Pictures that both sets hold under one name, as before and after a treatment.
+        matched: Pictures that both sets hold under one name (or, where none is, one name but for its ending), as
+            before and after a treatment.
         paragraph: The whole in plain words.
+        left_out: What is not compared and why, a sentence each.
+        pairs: The matched pictures one by one, a row per number: `column`, `label`, `unit`, `count`, `better`, `worse`
+            (NaN where more is neither), `higher`, `lower`, `same`, `cleared` (flagged in the first alone), `raised`
+            (flagged in the second alone), `median_difference` (second less first), `low`, `high` (its 95 % interval,
+            NaN for fewer than six), `sentence`; empty where none is matched.
     """
 
     columns: pd.DataFrame
     shares: pd.DataFrame
     matched: int
     paragraph: str
+    left_out: tuple[str, ...]
+    pairs: pd.DataFrame
 
 
 def compare_audits(
-    first: AuditTable, second: AuditTable, *, thresholds: Mapping[str, float] | None = None, seed: int = 0
+    first: AuditTable,
+    second: AuditTable,
+    *,
+    thresholds: Mapping[str, float] | None = None,
+    weights: Mapping[str, float] | None = None,
+    seed: int = 0,
 ) -> Drift:
     """Compare two audits.
 
@@ -66,44 +92,94 @@ def compare_audits(
         first: What it is compared with, such as the training set, or the set before.
         second: The new one.
         thresholds: Check -> threshold, the same for both; the defaults without it.
+        weights: Check -> points of the quality risk, the same for both; the defaults without it.
         seed: Draws the values that are compared where there are more than 100,000.
 
     Raises:
         DeconvError: They have no number in common, or too few pictures.
     """
     import pandas as pd
-    import pyarrow.compute as compute
 
-    names = [key for key in (*CHECKS, *_OTHERS) if key in first.numbers and key in second.numbers]
-    names = [key for key in names if key not in CHECKS or CHECKS[key].flags_when != "set"]
+    thresholds = thresholds or {}
+    checks, others, left_out = _comparable(first, second)
+    one, other = (_numbers(table, checks, others, thresholds, weights) for table in (first, second))
     rows = []
-    for number, name in enumerate(names):
-        row = _column(name, first, second, np.random.default_rng([seed, number]))
+    for number, name in enumerate(one):
+        if name in CHECKS and CHECKS[name].flags_when == "set":
+            continue
+        row = _column(name, one[name], other[name], np.random.default_rng([seed, number]))
         if row is not None:
             rows.append(row)
     if not rows:
         raise DeconvError(
             f"The two audits hold {first.count} and {second.count} pictures and no number that can be compared; "
-            f"expected at least {_SMALLEST} readable pictures in each."
+            f"expected at least {_SMALLEST} readable pictures in each. {' '.join(left_out)}".strip()
         )
     columns = pd.DataFrame(rows)
     columns["p_value"] = _holm(columns["p_value"].to_numpy())
     columns["size"] = [_size(ks, p) for ks, p in zip(columns["ks"], columns["p_value"], strict=True)]
     columns["sentence"] = [_sentence(row) for row in columns.to_dict("records")]
     columns = columns.sort_values("ks", ascending=False, kind="stable", ignore_index=True)
-    shares = _shares(first, second, thresholds or {})
-    matched = int(compute.sum(compute.is_in(second.names, first.names)).as_py() or 0)
-    return Drift(columns, shares, matched, _paragraph(columns, shares, matched, second.count))
+    shares = _shares(first, second, checks, thresholds)
+    places = _match(first, second)
+    pairs = _pairs(one, other, places, thresholds)
+    told = [_paragraph(columns, shares), _matched_words(first, second, places, pairs)]
+    return Drift(columns, shares, len(places[0]), " ".join(filter(None, told)), tuple(left_out), pairs)
 
 
-def _column(name: str, first: AuditTable, second: AuditTable, generator: np.random.Generator) -> dict | None:
+def _comparable(first: AuditTable, second: AuditTable) -> tuple[list[str], list[str], list[str]]:
+    """(checks, other columns, sentences about what is left out)."""
+    made = [recipes_of(table) for table in (first, second)]
+    left_out, checks = [], []
+    for key in CHECKS:
+        label = CHECKS[key].label
+        if key not in first.checks and key not in second.checks:
+            continue
+        if key not in first.checks or key not in second.checks:
+            which = "first" if key in first.checks else "second"
+            left_out.append(f"“{label}” is left out: only the {which} audit made this check.")
+        elif CHECKS[key].of_set and not (first.finished and second.finished):
+            left_out.append(f"“{label}” is left out until both audits have come to their end.")
+        elif why := difference(key, *made):
+            left_out.append(f"“{label}” is left out, since the audits and not the pictures would differ: {why}.")
+        else:
+            checks.append(key)
+    others = []
+    for name, (label, _) in _OTHERS.items():
+        why = difference(name, *made) if name != "quality_risk" else ""
+        if why:
+            left_out.append(f"“{label}” is left out: {why}.")
+        elif name == "quality_risk" or (name in first.numbers and name in second.numbers):
+            others.append(name)
+    if set(first.checks) != set(checks) or set(second.checks) != set(checks):
+        left_out.append(f"The quality risk is counted over the {len(checks)} checks that both made alike.")
+    return checks, others, left_out
+
+
+def _numbers(
+    table: AuditTable,
+    checks: list[str],
+    others: list[str],
+    thresholds: Mapping[str, float],
+    weights: Mapping[str, float] | None,
+) -> dict[str, np.ndarray]:
+    """Column -> values, NaN where there is none."""
+    found = {name: table.numbers[name].to_numpy(np.float64) for name in checks}
+    readable = table.numbers["unreadable"].to_numpy() == 0
+    for name in others:
+        if name == "quality_risk":
+            values = risk(table.numbers[checks], weights, thresholds)
+        else:
+            values = table.numbers[name].to_numpy()
+        found[name] = np.where(readable, values.astype(np.float64), np.nan)
+    return found
+
+
+def _column(name: str, first: np.ndarray, second: np.ndarray, generator: np.random.Generator) -> dict | None:
     from scipy.stats import ks_2samp, rankdata
 
     pair = []
-    for table in (first, second):
-        values = table.numbers[name].to_numpy(np.float64)
-        if name not in CHECKS:
-            values = values[table.numbers["unreadable"].to_numpy() == 0]
+    for values in (first, second):
         values = values[np.isfinite(values)]
         if len(values) < _SMALLEST:
             return None
@@ -112,7 +188,7 @@ def _column(name: str, first: AuditTable, second: AuditTable, generator: np.rand
     test = ks_2samp(one, other, method="asymp")
     ranks = rankdata(np.concatenate([one, other]))[len(one) :]
     larger = (ranks.sum() - len(other) * (len(other) + 1) / 2) / (len(one) * len(other))
-    label, unit = (CHECKS[name].label, CHECKS[name].unit) if name in CHECKS else _OTHERS[name]
+    label, unit = _words(name)
     return {
         "column": name,
         "label": label,
@@ -125,6 +201,11 @@ def _column(name: str, first: AuditTable, second: AuditTable, generator: np.rand
         "p_value": float(test.pvalue),
         "larger": float(larger),
     }
+
+
+def _words(name: str) -> tuple[str, str]:
+    """(label, unit) of a column."""
+    return (CHECKS[name].label, CHECKS[name].unit) if name in CHECKS else _OTHERS[name]
 
 
 def _holm(values: np.ndarray) -> np.ndarray:
@@ -158,13 +239,11 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
-def _shares(first: AuditTable, second: AuditTable, thresholds: Mapping[str, float]) -> pd.DataFrame:
+def _shares(first: AuditTable, second: AuditTable, checks: list[str], thresholds: Mapping[str, float]) -> pd.DataFrame:
     import pandas as pd
 
     rows = []
-    for key in first.checks:
-        if key not in second.checks:
-            continue
+    for key in checks:
         counted = [
             (int(table.flagged(key, thresholds.get(key)).sum()), max(1, table.count)) for table in (first, second)
         ]
@@ -187,7 +266,7 @@ def _shares(first: AuditTable, second: AuditTable, thresholds: Mapping[str, floa
     return pd.DataFrame(rows)
 
 
-def _paragraph(columns: pd.DataFrame, shares: pd.DataFrame, matched: int, count: int) -> str:
+def _paragraph(columns: pd.DataFrame, shares: pd.DataFrame) -> str:
     told = []
     strong = columns[(columns["p_value"] < SIGNIFICANT) & (columns["ks"] >= SIZES[1][0])]
     if strong.empty:
@@ -203,6 +282,137 @@ def _paragraph(columns: pd.DataFrame, shares: pd.DataFrame, matched: int, count:
             f"{row['share_second']:.1f} % ({row['difference']:+.1f} points, 95 % interval {row['low']:+.1f} to "
             f"{row['high']:+.1f})."
         )
-    if matched:
-        told.append(f"{matched:,} of {count:,} pictures have the same name in both.")
     return " ".join(told)
+
+
+# Before and after
+
+
+def _match(first: AuditTable, second: AuditTable) -> tuple[np.ndarray, np.ndarray]:
+    """Places in the first and in the second of the pictures that have one name in both."""
+    import pyarrow.compute as compute
+
+    names = first.names, second.names
+    found = _places(*names)
+    if len(found[0]):
+        return found
+    # A treatment often writes another format.
+    return _places(*(compute.replace_substring_regex(part, r"\.[^./]*$", "") for part in names))
+
+
+def _places(first: pa.Array, second: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    import pandas as pd
+
+    one, other = (pd.Series(part.to_pandas()) for part in (first, second))
+    one, other = (part[~part.duplicated(keep=False)] for part in (one, other))
+    places = pd.Series(one.index, index=one.to_numpy()).reindex(other.to_numpy()).to_numpy(np.float64)
+    known = np.isfinite(places)
+    return places[known].astype(np.int64), other.index.to_numpy()[known]
+
+
+def _pairs(
+    first: Mapping[str, np.ndarray],
+    second: Mapping[str, np.ndarray],
+    places: tuple[np.ndarray, np.ndarray],
+    thresholds: Mapping[str, float],
+) -> pd.DataFrame:
+    import pandas as pd
+
+    rows = []
+    for name in first:
+        one, other = first[name][places[0]], second[name][places[1]]
+        known = np.isfinite(one) & np.isfinite(other)
+        if known.any():
+            crossed = _crossed(name, one, other, thresholds.get(name))
+            rows.append(_pair_row(name, one[known], other[known], crossed))
+    names = ["column", "label", "unit", "count", "better", "worse", "higher", "lower", "same", "cleared", "raised"]
+    return pd.DataFrame(rows, columns=[*names, "median_difference", "low", "high", "sentence"])
+
+
+def _crossed(name: str, one: np.ndarray, other: np.ndarray, threshold: float | None) -> tuple[int, int]:
+    """(pictures that a check no longer flags, pictures that it flags now)."""
+    if name not in CHECKS:
+        return 0, 0
+    before, after = (CHECKS[name].flags(values, threshold) for values in (one, other))
+    return int((before & ~after).sum()), int((after & ~before).sum())
+
+
+def _pair_row(name: str, one: np.ndarray, other: np.ndarray, crossed: tuple[int, int]) -> dict:
+    label, unit = _words(name)
+    change = other - one
+    # Numbers are held with seven digits.
+    change[np.abs(change) <= 1e-6 * np.maximum(np.abs(one), np.abs(other))] = 0
+    higher, lower = int((change > 0).sum()), int((change < 0).sum())
+    row = CHECKS.get(name)
+    better = worse = float("nan")
+    if name not in _NEITHER:
+        high_is_bad = row is None or row.flags_when in ("above", "set")
+        better, worse = (lower, higher) if high_is_bad else (higher, lower)
+    found = {"column": name, "label": label, "unit": unit, "count": len(change), "better": better, "worse": worse}
+    found |= {"higher": higher, "lower": lower, "same": len(change) - higher - lower}
+    found |= dict(zip(("cleared", "raised"), crossed, strict=True))
+    found |= dict(zip(("median_difference", "low", "high"), median_interval(change), strict=True))
+    return found | {"sentence": _pair_sentence(found)}
+
+
+def median_interval(values: np.ndarray) -> tuple[float, float, float]:
+    """The median and its 95 % interval by order statistics, which supposes no distribution; NaN for the interval of
+    fewer than six values.
+
+    Example:
+        >>> median_interval(np.arange(1.0, 11.0))
+        (5.5, 2.0, 9.0)
+    """
+    from scipy.stats import binom
+
+    count = len(values)
+    rank = int(binom.ppf(_LEVEL / 2, count, 0.5))
+    if rank < 1:
+        return float(np.median(values)), float("nan"), float("nan")
+    ordered = np.partition(values, [rank - 1, count - rank])
+    return float(np.median(values)), float(ordered[rank - 1]), float(ordered[count - rank])
+
+
+def _pair_sentence(row: Mapping) -> str:
+    is_set = row["column"] in CHECKS and CHECKS[row["column"]].flags_when == "set"
+    up, down = ("got better", "got worse") if row["better"] == row["better"] else ("went up", "went down")
+    first, second = (row["better"], row["worse"]) if up == "got better" else (row["higher"], row["lower"])
+    told = f"{row['label']}: of {row['count']:,} pictures {first:,} {up}, {second:,} {down}, {row['same']:,} stayed"
+    if not is_set:
+        unit = f" {row['unit']}" if row["unit"] else ""
+        told += f"; the median change is {_signed(row['median_difference'])}{unit}"
+        if np.isfinite(row["low"]):
+            told += f" (95 % interval {_signed(row['low'])} to {_signed(row['high'])})"
+    if row["cleared"] or row["raised"]:
+        told += f"; {row['cleared']:,} are no longer flagged, {row['raised']:,} are flagged now"
+    return f"{told}."
+
+
+def _signed(value: float) -> str:
+    return "0" if value == 0 else f"{value:+,.0f}" if abs(value) >= 100 else f"{value:+.3g}"
+
+
+def _matched_words(
+    first: AuditTable, second: AuditTable, places: tuple[np.ndarray, np.ndarray], pairs: pd.DataFrame
+) -> str:
+    count = len(places[0])
+    if not count:
+        return ""
+    told = f"{count:,} of {second.count:,} pictures have the same name in both"
+    if count <= _CONTENTS_AT_MOST:
+        one, other = (
+            table.rows(part, ["digest"])["digest"].to_numpy()
+            for table, part in zip((first, second), places, strict=True)
+        )
+        same = int(((one == other) & (one != "")).sum())
+        told += f", {same:,} of them the very same content" if same else ", none of them the same content"
+        if same == count:
+            return f"{told}."
+    told = [f"{told}. As before and after:"]
+    rows = pairs[pairs["better"].notna() & (pairs["same"] < pairs["count"])]
+    risks = rows[rows["column"] == "quality_risk"]
+    told += risks["sentence"].tolist()
+    rest = rows[rows["column"] != "quality_risk"]
+    if not rest.empty:
+        told.append(rest.loc[((rest["better"] - rest["worse"]).abs() / rest["count"]).idxmax(), "sentence"])
+    return " ".join(told) if len(told) > 1 else told[0].replace(" As before and after:", "")
