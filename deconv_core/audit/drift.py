@@ -14,8 +14,10 @@ Only what was measured alike is compared: other models, working sizes, metrics o
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,6 +28,8 @@ from deconv_core.audit.recipes import difference, recipes_of
 from deconv_core.audit.risk import risk
 from deconv_core.audit.table import AuditTable
 from deconv_core.errors import DeconvError
+from deconv_core.files import write_json
+from deconv_core.tables import json_bytes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -285,6 +289,71 @@ def _paragraph(columns: pd.DataFrame, shares: pd.DataFrame) -> str:
     return " ".join(told)
 
 
+def write_drift(folder: Path | str, found: Drift, first: AuditTable, second: AuditTable) -> Path:
+    """Write a comparison into `results/` of the second audit: `drift.json` with every number, `drift.html` to read.
+
+    Returns:
+        The HTML file.
+
+    Raises:
+        DeconvError: They cannot be written.
+    """
+    from deconv_core.report import Section, write_report
+
+    results = Path(folder) / "results"
+    tables = {name: getattr(found, name) for name in ("columns", "shares", "pairs")}
+    facts = {"paragraph": found.paragraph, "left_out": list(found.left_out), "matched": found.matched}
+    sources = {
+        words: {name: table.summary.get(name) for name in ("data", "images", "fingerprint", "command", "versions")}
+        for words, table in (("first", first), ("second", second))
+    }
+    write_json(
+        results / "drift.json",
+        {**sources, **facts, **{name: json.loads(json_bytes(table))["records"] for name, table in tables.items()}},
+    )
+    columns = found.columns[["label", "median_first", "median_second", "unit", "ks", "p_value", "larger"]]
+    sections = [
+        Section("Not compared", "\n\n".join(found.left_out)) if found.left_out else None,
+        Section(
+            "Pictures of one name, before and after",
+            "Better is away from what a check flags, worse is towards it.",
+            table=_sentences(found.pairs),
+        )
+        if found.matched
+        else None,
+        Section(
+            "Share of pictures that are flagged",
+            "Both by the same thresholds; the change in percentage points with its 95 % interval.",
+            table=found.shares.drop(columns="check"),
+        ),
+        Section(
+            "What was measured, the largest difference first",
+            "ks: Kolmogorov-Smirnov distance, 0 alike to 1 apart. larger: chance that a picture of the second set has "
+            "the larger value. p_value: adjusted for the number of columns (Holm).",
+            table=columns,
+        ),
+    ]
+    return write_report(
+        results / "drift.html",
+        title=f"{_named(first)} and {_named(second)} compared",
+        lead=found.paragraph,
+        sections=[section for section in sections if section is not None],
+        command=str(second.summary.get("command", "")),
+        facts={
+            f"{words} set": f"{_named(table)}, {table.count:,} pictures, fingerprint {table.summary.get('fingerprint')}"
+            for words, table in (("First", first), ("Second", second))
+        },
+    )
+
+
+def _sentences(pairs: pd.DataFrame) -> pd.DataFrame:
+    return pairs[["sentence"]].rename(columns={"sentence": "what changed"})
+
+
+def _named(table: AuditTable) -> str:
+    return Path(str(table.settings["data"])).name
+
+
 # Before and after
 
 
@@ -375,6 +444,8 @@ def median_interval(values: np.ndarray) -> tuple[float, float, float]:
 
 def _pair_sentence(row: Mapping) -> str:
     is_set = row["column"] in CHECKS and CHECKS[row["column"]].flags_when == "set"
+    if row["same"] == row["count"] and not row["cleared"] and not row["raised"]:
+        return f"{row['label']}: the same in all {row['count']:,} pictures."
     up, down = ("got better", "got worse") if row["better"] == row["better"] else ("went up", "went down")
     first, second = (row["better"], row["worse"]) if up == "got better" else (row["higher"], row["lower"])
     told = f"{row['label']}: of {row['count']:,} pictures {first:,} {up}, {second:,} {down}, {row['same']:,} stayed"

@@ -443,7 +443,10 @@ def _sections(folder: Path, table: AuditTable, choice: Choice, num_pictures: int
     sections = [Section("Issues", table=pd.DataFrame(rows))]
     decided = Counter(choice.decisions.values())
     told = ", ".join(f"{decided[decision]:,} {decision}" for decision in DECISIONS) if decided else ""
-    texts = (taken_over(folder), f"Decided by people: {told}. {_misses(folder, table, choice)}".strip() if told else "")
+    texts = (
+        taken_over(folder),
+        f"Decided by people: {told}. {miss_sentence(folder, table, choice)}".strip() if told else "",
+    )
     if any(texts):
         sections.append(Section("Review", "\n\n".join(filter(None, texts))))
     room = max(24, int(table.count * _PICTURES_PER_IMAGE)) if num_pictures is None else num_pictures
@@ -475,7 +478,9 @@ def _limit(key: str, choice: Choice) -> str:
     return f"{check.flags_when} {value:.{check.digits}f} {check.unit}".strip()
 
 
-def _misses(folder: Path, table: AuditTable, choice: Choice) -> str:
+def miss_sentence(folder: Path | str, table: AuditTable, choice: Choice) -> str:
+    """What the decisions about the sample of passes tell: the estimated miss rate with its interval, or that it was
+    drawn for other thresholds; "" while nothing is judged."""
     sample = read_surprise(folder)
     found: MissRate | None = miss_rate(sample, choice.decisions) if sample else None
     if found is None or not found.judged:

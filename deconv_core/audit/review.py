@@ -8,6 +8,7 @@ in `results/surprise.json`. All of it belongs to the data set: the next audit of
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import time
@@ -195,6 +196,44 @@ def places_of(table: AuditTable, images: Sequence[str]) -> np.ndarray:
     texts = [name.encode("utf-8", "backslashreplace").decode() for name in images]
     found = compute.index_in(pa.array(texts, table.names.type), value_set=table.names)
     return found.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+
+
+def read_decisions(path: Path | str, table: AuditTable) -> tuple[dict[str, str], int]:
+    """The decisions of a CSV file with the columns `image` and `decision`, such as an exported table that was edited.
+
+    Returns:
+        (name -> decision for the pictures of the audit, how many names are not in it).
+
+    Raises:
+        DeconvError: No such file, other columns, or another word than keep, drop and unsure.
+    """
+    path = Path(path)
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = csv.DictReader(file)
+            if not {"image", "decision"} <= set(rows.fieldnames or ()):
+                raise DeconvError(
+                    f"'{path.name}' has the columns {', '.join(rows.fieldnames or ()) or '(none)'}; expected image and "
+                    "decision among them."
+                )
+            found = {row["image"] or "": (row["decision"] or "").strip().lower() for row in rows}
+    except OSError as error:
+        raise DeconvError(f"'{path.name}' cannot be read ({error.strerror}); check the path.") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DeconvError(f"'{path.name}' is no readable CSV ({error}); save it as UTF-8 text.") from error
+    found = {name: decision for name, decision in found.items() if decision}
+    for decision in set(found.values()):
+        _check_decision(decision)
+    # Our own CSV puts an apostrophe before what a spreadsheet would run.
+    names = list(found)
+    plain = [name.removeprefix("'") for name in names]
+    known, undone = places_of(table, names) >= 0, places_of(table, plain) >= 0
+    taken = {
+        (name if is_known else other): found[name]
+        for name, other, is_known, is_other in zip(names, plain, known, undone, strict=True)
+        if is_known or is_other
+    }
+    return taken, len(found) - len(taken)
 
 
 # Thresholds
