@@ -137,14 +137,7 @@ class AuditTable:
             bins: How many.
             low, high: Edges; without them, the range of the finite values.
         """
-        values = self._known(column)
-        low = low if low is not None else float(values.min(initial=np.inf))
-        high = high if high is not None else float(values.max(initial=-np.inf))
-        if not np.isfinite([low, high]).all() or high <= low:
-            high, low = (low + 1, low) if np.isfinite(low) else (1.0, 0.0)
-        edges = np.linspace(low, high, bins + 1)
-        counts, _ = np.histogram(np.clip(values, low, high), edges)
-        return counts, edges
+        return histogram(self.numbers[column].to_numpy(), bins, low, high)
 
     def threshold_at(self, check: str, percent: float) -> float:
         """The threshold at which a check flags about so many percent of the pictures that have a value.
@@ -329,6 +322,20 @@ class AuditTable:
         if key not in self.checks:
             raise DeconvError(f"The check '{key}' was not made; this audit holds {', '.join(self.checks)}.")
         return CHECKS[key]
+
+
+def histogram(
+    values: np.ndarray, bins: int, low: float | None = None, high: float | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """(counts, edges) of the finite ones of some values; see `AuditTable.histogram`."""
+    values = values[np.isfinite(values)]
+    low = low if low is not None else float(values.min(initial=np.inf))
+    high = high if high is not None else float(values.max(initial=-np.inf))
+    if not np.isfinite([low, high]).all() or high <= low:
+        high, low = (low + 1, low) if np.isfinite(low) else (1.0, 0.0)
+    edges = np.linspace(low, high, bins + 1)
+    counts, _ = np.histogram(np.clip(values, low, high), edges)
+    return counts, edges
 
 
 class _Rows(Protocol):

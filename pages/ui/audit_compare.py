@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import pandas as pd
 import streamlit as st
 
 from deconv_core import jobs
 from deconv_core.audit.checks import CHECKS
+from deconv_core.audit.table import histogram
 from deconv_core.figures import overlaid_histograms, plot_config
 from pages.ui import audit_data, cached
 from pages.ui.audit_data import Audit
+from pages.ui.audit_gallery import RISK
 from pages.ui.inputs import plain
 
 _BINS = 40
@@ -39,19 +44,59 @@ def show_drift(name: str, audit: Audit) -> None:
     if first is None:
         st.markdown("That audit holds no picture; choose another one.")
         return
-    found = cached.audit_drift(
-        first.token, audit.token, tuple(sorted(audit.thresholds.items())), first.table, audit.table
-    )
+    # Both by what counts for this audit, the quality risk included.
+    first = replace(first, thresholds=audit.thresholds, weights=audit.weights)
+    thresholds, weights = (tuple(sorted(chosen.items())) for chosen in (audit.thresholds, audit.weights))
+    found = cached.audit_drift(first.token, audit.token, thresholds, weights, first.table, audit.table)
     st.markdown(plain(found.paragraph))
     if not (first.table.finished and audit.table.finished):
         st.caption("One of the two audits has not come to its end; this is what is known so far.")
+    for told in found.left_out:
+        st.caption(plain(told))
+    _show_pairs(found.pairs)
     _show_shares(found.shares)
     _show_columns(name, first, audit, found.columns)
 
 
-def _show_shares(shares) -> None:
-    import pandas as pd
+def _show_pairs(pairs: pd.DataFrame) -> None:
+    """What became of each picture that both sets hold."""
+    shown = pairs[pairs["same"] < pairs["count"]]
+    if pairs.empty:
+        return
+    st.markdown("**Pictures that both sets hold, one by one**")
+    if shown.empty:
+        st.caption(f"All {pairs['count'].max():,} of them are the same in both by everything that was measured.")
+        return
+    order = (shown["cleared"] + shown["raised"]).sort_values(ascending=False, kind="stable").index
+    shown = shown.loc[order]
+    st.table(
+        pd.DataFrame(
+            {
+                "What": [plain(f"{row.label} ({row.unit})" if row.unit else row.label) for row in shown.itertuples()],
+                "Got better": [_count(row.better, row.higher, "up") for row in shown.itertuples()],
+                "Got worse": [_count(row.worse, row.lower, "down") for row in shown.itertuples()],
+                "Same": [f"{row.same:,}" for row in shown.itertuples()],
+                "No longer flagged": [f"{row.cleared:,}" for row in shown.itertuples()],
+                "Newly flagged": [f"{row.raised:,}" for row in shown.itertuples()],
+                "Median change, 95 % interval": [_interval(row) for row in shown.itertuples()],
+            }
+        ),
+        border="horizontal",
+        hide_index=True,
+    )
+    st.caption("Where more is neither better nor worse, it says how many went up and how many down.")
 
+
+def _count(judged: float, moved: int, way: str) -> str:
+    return f"{moved:,} {way}" if np.isnan(judged) else f"{judged:,.0f}"
+
+
+def _interval(row) -> str:
+    told = f"{row.median_difference:+.3g}"
+    return told if np.isnan(row.low) else f"{told} ({row.low:+.3g} to {row.high:+.3g})"
+
+
+def _show_shares(shares: pd.DataFrame) -> None:
     shown = shares[(shares["share_first"] > 0) | (shares["share_second"] > 0)]
     if shown.empty:
         st.caption("No check flags a picture in either set.")
@@ -76,7 +121,7 @@ def _show_shares(shares) -> None:
     st.caption("Both by the thresholds of this audit. Where the interval holds 0, the change may be chance.")
 
 
-def _show_columns(name: str, first: Audit, audit: Audit, columns) -> None:
+def _show_columns(name: str, first: Audit, audit: Audit, columns: pd.DataFrame) -> None:
     st.markdown("**What was measured, the largest difference first**")
     labels = dict(zip(columns["column"], columns["label"], strict=True))
     chosen = st.selectbox(
@@ -84,22 +129,22 @@ def _show_columns(name: str, first: Audit, audit: Audit, columns) -> None:
     )
     row = columns.set_index("column").loc[chosen]
     st.markdown(plain(row["sentence"]))
-    pairs = {}
-    values = [audit_.table.numbers[chosen].to_numpy(np.float64) for audit_ in (first, audit)]
+    histograms = {}
+    values = [_values(part, chosen) for part in (first, audit)]
     both = np.concatenate([part[np.isfinite(part)] for part in values])
     low, high = np.percentile(both, [0.5, 99.5])
-    for words, part in (("First set", first), ("This set", audit)):
-        pairs[words] = part.table.histogram(chosen, _BINS, float(low), float(high))
+    for words, part in zip(("First set", "This set"), values, strict=True):
+        histograms[words] = histogram(part, _BINS, float(low), float(high))
     unit = f" ({row['unit']})" if row["unit"] else ""
     direction = ""
     if chosen in CHECKS:
         direction = "<br>higher is worse" if CHECKS[chosen].flags_when == "above" else "<br>lower is worse"
     st.plotly_chart(
-        overlaid_histograms(pairs, title=f"{row['label']}{unit}{direction}"),
+        overlaid_histograms(histograms, title=f"{row['label']}{unit}{direction}"),
         config=plot_config(f"drift_{chosen}"),
         key=f"{name}_drift_plot",
     )
-    with st.expander("All of them as a table"):
+    with st.expander("All numbers as a table"):
         st.dataframe(
             columns[["label", "unit", "median_first", "median_second", "ks", "p_value", "larger"]],
             hide_index=True,
@@ -113,3 +158,7 @@ def _show_columns(name: str, first: Audit, audit: Audit, columns) -> None:
                 "larger": st.column_config.NumberColumn("This one higher, share of pairs", format="%.2f"),
             },
         )
+
+
+def _values(audit: Audit, column: str) -> np.ndarray:
+    return audit.risk if column == RISK else audit.table.numbers[column].to_numpy(np.float64)

@@ -114,7 +114,8 @@ def tiles(audit: Audit, places: np.ndarray, column: str, *, note: bool = True) -
             Tile(
                 row["image"],
                 small.jpeg,
-                value_words(column, row.get(column)),
+                # A check that only says yes would say the same below every picture.
+                short(row["image"], 24) if _says_yes(column) else value_words(column, row.get(column)),
                 ", ".join(CHECKS[key].label for key in keys),
                 ", ".join(filter(None, marks)),
                 short(row["image"]),
@@ -122,6 +123,10 @@ def tiles(audit: Audit, places: np.ndarray, column: str, *, note: bool = True) -
             )
         )
     return made
+
+
+def _says_yes(column: str) -> bool:
+    return column in CHECKS and CHECKS[column].flags_when == "set"
 
 
 def value_words(column: str, value: Any) -> str:
@@ -140,8 +145,14 @@ def value_words(column: str, value: Any) -> str:
     if math.isnan(float(value)):
         return "–"
     if row.flags_when == "set":
-        return row.label if float(value) == 1 else "–"
+        return "yes" if float(value) == 1 else "no"
     return f"{float(value):.{row.digits}f} {row.unit}".strip()
+
+
+def within(check: str) -> str:
+    """The label of a check within a sentence."""
+    label = CHECKS[check].label
+    return label[0].lower() + label[1:]
 
 
 def short(text: Any, length: int = NAME_LENGTH) -> str:

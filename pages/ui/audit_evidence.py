@@ -14,7 +14,7 @@ from deconv_core.errors import DeconvError, ImageError
 from deconv_core.figures import map_legend
 from deconv_core.inspection import map_scale
 from pages.ui import cached
-from pages.ui.audit_data import DONE_WORDS, Audit, guarded, short, value_words
+from pages.ui.audit_data import DONE_WORDS, Audit, guarded, short, value_words, within
 from pages.ui.audit_plan import threshold_words
 from pages.ui.cached import VIEW_PIXELS
 from pages.ui.inputs import plain
@@ -90,14 +90,14 @@ def _rebuilt(audit: Audit, row: dict[str, Any]) -> list[Shot]:
     except DeconvError:  # too small for the model, or gone, which is said already
         return []
     shots = [
-        Shot("seen", "As the model was shown it", seen, "Reduced, as in the audit."),
         Shot("rebuilt", "As the model rebuilt it", made),
+        Shot("seen", "As the model was shown it", seen, "Reduced, as in the audit."),
     ]
     if coloured is not None:
         top, unit = map_scale("recon_self_psnr")
         legend = map_legend(0, top, unit)
         colours = Legend(legend["low"], legend["high"], legend["unit"], legend["colours"])
-        shots.append(Shot("map", "Error map of the model", coloured, "Black is no error.", colours))
+        shots.insert(0, Shot("map", "Error map of the model", coloured, "Black is no error.", colours))
     return shots
 
 
@@ -126,7 +126,7 @@ def _show_evidence(audit: Audit, row: dict[str, Any]) -> None:
     place = audit.table.place(row["image"])
     frame = audit.table.numbers.iloc[[place]][list(audit.table.checks)]
     points = contributions(frame, audit.weights, audit.thresholds).iloc[0]
-    parts = [(CHECKS[key].label.lower(), value) for key, value in points.sort_values(ascending=False).items()]
+    parts = [(within(key), value) for key, value in points.sort_values(ascending=False).items()]
     named = [f"{label} {value:.0f}" for label, value in parts if value >= 0.5]
     lower = 100 * float((audit.risk < audit.risk[place]).mean())
     st.markdown(f"**Quality risk {audit.risk[place]:.0f} of 100**, higher than in {lower:.0f} % of the set")

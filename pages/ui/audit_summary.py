@@ -14,7 +14,7 @@ from deconv_core.audit.earlier import taken_over
 from deconv_core.audit.table import Filter
 from deconv_core.audit.thumbnails import small_pictures
 from deconv_core.audit.words import paragraph
-from pages.ui.audit_data import ANY, Audit, share_words, short, tiles, value_words
+from pages.ui.audit_data import ANY, Audit, share_words, short, tiles, value_words, within
 from pages.ui.audit_evidence import open_image
 from pages.ui.audit_gallery import GRID
 from pages.ui.audit_grid import page_of
@@ -65,7 +65,7 @@ def show_summary(name: str, audit: Audit) -> None:
             if key:
                 with column:
                     _show_issue(name, audit, key, counts[key], worst[key])
-    nothing = [CHECKS[key].label.lower() for key in counts if not counts[key]]
+    nothing = [within(key) for key in counts if not counts[key]]
     if nothing:
         st.caption(f"Nothing found for: {', '.join(nothing)}.")
     _show_unreadable(audit)
@@ -105,7 +105,8 @@ def _show_unreadable(audit: Audit) -> None:
     places = audit.table.select(Filter(flagged=("unreadable",))) if "unreadable" in audit.table.checks else np.array([])
     if not len(places):
         return
-    with st.expander(f"{len(places):,} files cannot be read: why"):
+    files = "file" if len(places) == 1 else "files"
+    with st.expander(f"{len(places):,} {files} that cannot be read, and why"):
         rows = audit.table.rows(places[:_LISTED], ["image", "reason"])
         st.dataframe(
             {"File": [short(image) for image in rows["image"]], "Reason": [short(text) for text in rows["reason"]]},

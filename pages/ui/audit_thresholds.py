@@ -11,7 +11,7 @@ from deconv_core.audit.checks import CHECKS
 from deconv_core.audit.earlier import taken_over
 from deconv_core.audit.review import Threshold, read_thresholds, save_thresholds
 from deconv_core.figures import plot_config, threshold_histogram
-from pages.ui.audit_data import Audit, guarded, read, share_words
+from pages.ui.audit_data import Audit, guarded, read, share_words, within
 from pages.ui.audit_evidence import open_image
 from pages.ui.audit_grid import page_of, show_grid
 from pages.ui.audit_plan import threshold_words
@@ -41,7 +41,8 @@ def _show(name: str, audit: Audit) -> None:
         return
     state, saved = st.session_state, read_thresholds(audit.folder)
     if state.get(f"{name}_check") not in checks:
-        state[f"{name}_check"] = checks[0]
+        counts = audit.table.counts(audit.thresholds)
+        state[f"{name}_check"] = max(checks, key=lambda key: counts[key])
     with st.container(horizontal=True, vertical_alignment="bottom"):
         key = st.selectbox(
             "Check", checks, key=f"{name}_check", persist_state="session", width=340,
@@ -58,7 +59,7 @@ def _show(name: str, audit: Audit) -> None:
             )  # fmt: skip
     st.caption(plain(CHECKS[key].rule))
     if saved:
-        changed = ", ".join(CHECKS[check].label.lower() for check in saved)
+        changed = ", ".join(within(check) for check in saved)
         st.caption(plain(f"Changed and saved with this audit: {changed}. {taken_over(audit.folder)}"))
     values = audit.table.numbers[key].to_numpy(np.float64)
     if not np.isfinite(values).any():

@@ -740,13 +740,14 @@ def audit_drift(
     first: str,
     second: str,
     thresholds: tuple[tuple[str, float], ...],
+    weights: tuple[tuple[str, float], ...],
     _first: AuditTable,
     _second: AuditTable,
 ) -> Drift:
-    """Two audits compared, by the thresholds of the second."""
+    """Two audits compared, by the thresholds and points of the second."""
     from deconv_core.audit.drift import compare_audits
 
-    return compare_audits(_first, _second, thresholds=dict(thresholds))
+    return compare_audits(_first, _second, thresholds=dict(thresholds), weights=dict(weights))
 
 
 @st.cache_data(show_spinner=False, max_entries=8)
