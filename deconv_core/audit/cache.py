@@ -13,6 +13,7 @@ import sqlite3
 import struct
 import time
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ _SETTLED_NS = 2_000_000_000
 _AT_ONCE = 500
 _PATIENCE_SECONDS = 5.0
 _PENDING = 1000
+_PAGES_KIB = 32_768  # of the data base held in memory
 _TEXTS = ("status", "reason", "format", "mode", "model_reason")
 _WHOLE = ("width", "height", "bits", "orientation")
 # ValueError: among others what SQLite cannot hold as text.
@@ -63,6 +65,7 @@ class Cache:
         base = sqlite3.connect(path, timeout=_PATIENCE_SECONDS, isolation_level=None)
         base.execute("PRAGMA journal_mode=WAL")
         base.execute("PRAGMA synchronous=OFF")
+        base.execute(f"PRAGMA cache_size=-{_PAGES_KIB}")
         base.execute(
             "CREATE TABLE IF NOT EXISTS files (place TEXT PRIMARY KEY, bytes INTEGER, modified INTEGER, digest TEXT) "
             "WITHOUT ROWID"
@@ -167,14 +170,21 @@ class Cache:
         if max(len(self._files), len(self._contents)) >= _PENDING:
             self.flush()
 
+    def _insert(self, table: str, rows: list[tuple[Any, ...]]) -> None:
+        # Many rows in one statement: with one for each, threads at work would be asked for the interpreter every time.
+        for start in range(0, len(rows), _AT_ONCE):
+            some = rows[start : start + _AT_ONCE]
+            marks = ",".join([f"({','.join('?' * len(some[0]))})"] * len(some))
+            self._base.execute(f"INSERT OR REPLACE INTO {table} VALUES {marks}", list(chain.from_iterable(some)))
+
     def flush(self) -> None:
         """Write what has gathered; a full disk or a lock is no error, it is then not remembered."""
         if self._base is None or not (self._files or self._contents):
             return
         try:
             self._base.execute("BEGIN")
-            self._base.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", self._files)
-            self._base.executemany("INSERT OR REPLACE INTO rows VALUES (?, ?, ?)", self._contents)
+            self._insert("files", self._files)
+            self._insert("rows", self._contents)
             self._base.execute("COMMIT")
         except _DAMAGED:
             # Left open, the transaction would have every later one fail.

@@ -144,6 +144,19 @@ def checked(portion: list[Any], work: Callable[..., list[dict[str, Any]]], needs
     return work(portion, *arguments)
 
 
+class _Sealed:
+    """A portion that Dask does not look into for results of other tasks, picture by picture."""
+
+    __slots__ = ("entries",)
+
+    def __init__(self, entries: list[Any]) -> None:
+        self.entries = entries
+
+
+def _work_on(portion: _Sealed, work: Callable[..., list[dict[str, Any]]], *arguments: Any) -> list[dict[str, Any]]:
+    return work(portion.entries, *arguments)
+
+
 def spread(
     client: Client,
     work: Callable[..., list[dict[str, Any]]],
@@ -170,7 +183,7 @@ def spread(
     out: dict[str, tuple[Any, list[Any]]] = {}
 
     def submit(portion: list[Any]) -> None:
-        future = client.submit(work, portion, *arguments, pure=False, retries=RETRIES)
+        future = client.submit(_work_on, _Sealed(portion), work, *arguments, pure=False, retries=RETRIES)
         out[future.key] = (future, portion)
         future.add_done_callback(lambda future: done.put(future.key))
 

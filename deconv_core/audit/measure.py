@@ -159,7 +159,8 @@ def describe(decoded: Decoded, name: str) -> dict[str, object]:
 
 def wrong_extension(name: str, format: str) -> float:
     """1 where the name says another format than the content, else 0. The one value that a content does not decide."""
-    claimed = SUFFIXES.get(PurePosixPath(name.lower()).suffix)
+    stem, _, ending = name.rpartition("/")[2].rpartition(".")
+    claimed = SUFFIXES.get(f".{ending.lower()}") if stem else None
     return float(claimed is not None and claimed != format)
 
 

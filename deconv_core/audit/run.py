@@ -119,11 +119,13 @@ class AuditSettings:
 
     def needed(self) -> AuditSettings:
         """The same without the model and the metric that none of the chosen checks needs."""
-        from deconv_core.metrics import metric
-
         chosen = {key for key in self.chosen_checks() if CHECKS[key].needs_model}
         quality = self.quality if "low_quality" in chosen else ""
-        rebuilds = chosen - {"low_quality"} or (quality and metric(quality).needs_model)
+        rebuilds = bool(chosen - {"low_quality"})
+        if quality and not rebuilds:
+            from deconv_core.metrics import metric
+
+            rebuilds = metric(quality).needs_model
         return replace(self, model=self.model if rebuilds else "", quality=quality)
 
 
@@ -620,7 +622,7 @@ def _pieces(
 def _held(item: Item) -> int:
     """Bytes that an item itself holds in memory."""
     origin = item.origin
-    if isinstance(origin, Path):
+    if isinstance(origin, str):
         return 0
     if isinstance(origin, bytes):
         return len(origin)
