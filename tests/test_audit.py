@@ -5,23 +5,29 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
+import tarfile
 import time
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
 from deconv_core.audit.checks import CHECKS, check, choose_checks
+from deconv_core.audit.cluster import Needs, connected, spread
 from deconv_core.audit.parts import MEASURED, MODEL, PartWriter, list_parts, put_damaged_aside, read_parts
 from deconv_core.audit.run import AuditSettings, run_audit, settings_from
 from deconv_core.audit.table import AuditTable, Filter
-from deconv_core.errors import DeconvError
+from deconv_core.errors import DeconvError, JobError
+from deconv_core.models.saving import read_card
 from deconv_core.samples import SAMPLES, sample
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -249,6 +255,68 @@ def test_a_source_without_pictures_is_refused(tmp_path):
         run_audit(AuditSettings(str(tmp_path / "empty")), tmp_path / "job")
 
 
+def test_a_damaged_shard_is_a_row_and_the_others_are_measured(tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "1.parquet").write_bytes(b"PAR1 and no more")
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        archive.writestr("a.png", noise_png(1))
+    with tarfile.open(data / "2.tar", "w") as archive:
+        archive.add(tmp_path / "set.zip", "set.zip")
+        info = tarfile.TarInfo("good.png")
+        info.size = len(noise_png(1))
+        archive.addfile(info, io.BytesIO(noise_png(1)))
+    for resume in (False, True):
+        run_audit(AuditSettings(str(data)), tmp_path / "job", resume=resume)
+        rows = table_of(tmp_path / "job").set_index("image")
+        assert rows["status"].to_dict() == {
+            "1.parquet": "unreadable", "2.tar/set.zip": "unreadable", "2.tar/good.png": "ok"
+        }  # fmt: skip
+        assert "not a readable Parquet file" in rows.loc["1.parquet", "reason"]
+
+
+def test_a_page_cannot_name_a_scheduler():
+    with pytest.raises(DeconvError, match="a page cannot name one"):
+        AuditSettings("samples", scheduler="tcp://127.0.0.1:9", within_roots=True).check()
+    AuditSettings("samples", scheduler="here", within_roots=True).check()
+
+
+def test_threads_here_are_used_although_there_is_a_scheduler(tmp_path, monkeypatch):
+    monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", "tcp://127.0.0.1:9")
+    assert run_audit(AuditSettings("samples", scheduler="here"), tmp_path / "job")["readable"] == len(SAMPLES)
+
+
+def test_the_upload_of_a_page_is_read_and_nothing_it_names_outside(tmp_path, home, monkeypatch):
+    monkeypatch.setenv("DECONV_DATA_ROOTS", "")
+    upload = write_set(home / "data" / "1234", 2)
+    (tmp_path / "secret.png").write_bytes(noise_png(9))
+    kind = pa.struct({"bytes": pa.binary(), "path": pa.string()})
+    rows = [{"bytes": None, "path": str(tmp_path / "secret.png")}, {"bytes": None, "path": "0000.png"}]
+    pq.write_table(pa.table({"image": pa.array(rows, kind)}), upload / "set.parquet")
+    run_audit(AuditSettings(str(upload), within_roots=True), tmp_path / "one")
+    assert table_of(tmp_path / "one")["status"].tolist() == ["ok", "ok"]
+    run_audit(AuditSettings(str(upload / "set.parquet"), within_roots=True), tmp_path / "two")
+    rows = table_of(tmp_path / "two")
+    assert rows["status"].tolist() == ["unreadable", "ok"]
+    assert "lies outside the folders" in rows["reason"][0]
+
+
+def test_the_source_is_stored_as_it_is_found_from_anywhere(tmp_path, monkeypatch):
+    data = write_set(tmp_path / "data", 2)
+    (tmp_path / "link").symlink_to(data)
+    monkeypatch.chdir(tmp_path)
+    for number, name in enumerate(("data", "./link", str(tmp_path / "link"), "data/../data")):
+        run_audit(AuditSettings(name), tmp_path / f"job{number}")
+        assert json.loads((tmp_path / f"job{number}" / "settings.json").read_text())["data"] == str(data)
+        places = [json.loads(place) for place in table_of(tmp_path / f"job{number}")["place"]]
+        assert places == [[str(data / "0000.png")], [str(data / "0001.png")]]
+    monkeypatch.chdir("/")
+    settings = settings_from(json.loads((tmp_path / "job1" / "settings.json").read_text()))
+    assert run_audit(settings, tmp_path / "job1", resume=True)["images"] == 2
+    run_audit(AuditSettings("samples"), tmp_path / "named")
+    assert json.loads((tmp_path / "named" / "settings.json").read_text())["data"] == "samples"
+
+
 def test_links_out_of_the_folder_and_lists_out_of_the_roots_are_refused(tmp_path, monkeypatch):
     data = write_set(tmp_path / "data", 2)
     (tmp_path / "secret.png").write_bytes(noise_png(9))
@@ -325,14 +393,78 @@ def test_resume_sees_what_changed_in_the_source(whole, tmp_path):
     same(table_of(tmp_path / "job"), table_of(tmp_path / "fresh"))
 
 
+def npz_set(folder: Path) -> Path:
+    folder.mkdir(exist_ok=True)
+    np.savez(folder / "set.npz", x_train=np.random.default_rng(0).integers(0, 256, (5, 12, 10, 3), np.uint8))
+    return folder / "set.npz"
+
+
+def parquet_set(folder: Path) -> Path:
+    folder.mkdir(exist_ok=True)
+    pq.write_table(pa.table({"image": [noise_png(number) for number in range(5)]}), folder / "set.parquet")
+    return folder / "set.parquet"
+
+
+def refuse(entries, *_):
+    raise AssertionError(f"measured again: {[item.name for *_, item in entries]}")
+
+
+@pytest.mark.parametrize("source", [npz_set, parquet_set, lambda folder: "samples"])
+def test_a_resumed_run_measures_nothing_again_also_where_only_reading_tells_a_size(source, tmp_path, monkeypatch):
+    settings = AuditSettings(str(source(tmp_path / "data")))
+    first = run_audit(settings, tmp_path / "job")
+    expected = table_of(tmp_path / "job")
+    shutil.rmtree(tmp_path / "home")
+    monkeypatch.setattr("deconv_core.audit.run.measure_chunk", refuse)
+    summary = run_audit(settings, tmp_path / "job", resume=True)
+    same(table_of(tmp_path / "job"), expected)
+    assert len(read_parts(tmp_path / "job" / "results", MEASURED)) == len(expected)
+    # What was taken over took no time and makes no speed.
+    assert (first["measured"], summary["measured"]) == (len(expected), 0)
+    assert summary["images_per_second"] == 0 < first["images_per_second"]
+
+
+def test_what_could_not_be_read_at_all_is_tried_again(tmp_path, monkeypatch):
+    from deconv_core.errors import ImageError
+    from deconv_core.sources import Item
+
+    data = write_set(tmp_path / "data", 12)
+    (data / "0004.png").write_bytes(b"damaged")
+    content = Item.content
+
+    def fail(item):
+        if item.name in ("0003.png", "0007.png"):
+            raise ImageError("The network is away.")
+        return content(item)
+
+    with monkeypatch.context() as away:
+        away.setattr(Item, "content", fail)
+        run_audit(AuditSettings(str(data)), tmp_path / "job")
+    rows = table_of(tmp_path / "job")
+    assert rows["image"][rows["reason"] == "The network is away."].tolist() == ["0003.png", "0007.png"]
+    summary = run_audit(AuditSettings(str(data)), tmp_path / "job", resume=True)
+    assert (summary["measured"], summary["readable"]) == (2, 11)  # what is damaged stays so and is not read again
+    shutil.rmtree(tmp_path / "home")
+    run_audit(AuditSettings(str(data)), tmp_path / "fresh")
+    same(table_of(tmp_path / "job"), table_of(tmp_path / "fresh"))
+
+
+def test_a_picture_that_turned_back_is_measured_as_it_is_now(tmp_path):
+    data = write_set(tmp_path / "data", 3)
+    stamps = {}
+    for number, seed in enumerate((0, 1, 0)):
+        (data / "0000.png").write_bytes(noise_png(50 + seed))
+        os.utime(data / "0000.png", (1_700_000_000 + seed, 1_700_000_000 + seed))
+        run_audit(AuditSettings(str(data)), tmp_path / "job", resume=number > 0)
+        stamps[number] = table_of(tmp_path / "job")["digest"][0]
+    assert stamps[0] == stamps[2] != stamps[1]
+
+
 def test_a_second_audit_of_an_unchanged_set_measures_nothing_again(whole, tmp_path, monkeypatch):
     data, expected = whole
     for path in data.iterdir():
         os.utime(path, (1_700_000_000, 1_700_000_000))
     run_audit(AuditSettings(str(data)), tmp_path / "first")
-
-    def refuse(entries, *_):
-        raise AssertionError(f"measured again: {[item.name for *_, item in entries]}")
 
     monkeypatch.setattr("deconv_core.audit.run.measure_chunk", refuse)
     (data / "0007.png").unlink()  # what could not be read is always tried again
@@ -411,6 +543,95 @@ def test_the_model_part_of_another_recipe_is_done_again(tmp_path, monkeypatch):
     assert table_of(tmp_path / "job")["low_quality"].tolist() == [40] * 12
 
 
+@pytest.fixture
+def sizing_model(monkeypatch):
+    """In place of the model: what it says is the number of bytes."""
+
+    def model_chunk(entries, model, quality, max_side):
+        from deconv_core.audit.model import blank_model_row
+
+        return [
+            blank_model_row(item, *rest) | {"low_quality": float(len(item.content()) % 1000)} for *rest, item in entries
+        ]
+
+    monkeypatch.setattr("deconv_core.audit.model.model_chunk", model_chunk)
+
+
+def asked_of_model(folder: Path) -> list[str]:
+    """The names that the model was asked for, in any run of this folder."""
+    return sorted(read_parts(folder / "results", MODEL).column("image").to_pylist())
+
+
+def test_the_model_s_values_belong_to_the_content_not_to_the_name(tmp_path, sizing_model):
+    data = write_set(tmp_path / "data", 6)
+    settings = AuditSettings(str(data), quality="deconv_quality")
+    run_audit(settings, tmp_path / "job")
+    assert asked_of_model(tmp_path / "job") == [f"{number:04d}.png" for number in range(6)]
+    (data / "0001.png").write_bytes(b"damaged")
+    (data / "0002.png").write_bytes(noise_png(77, 30, 31))
+    run_audit(settings, tmp_path / "job", resume=True)
+    assert asked_of_model(tmp_path / "job").count("0002.png") == 2
+    assert len(asked_of_model(tmp_path / "job")) == 7
+    rows = table_of(tmp_path / "job").set_index("image")
+    assert np.isnan(rows.loc["0001.png", "low_quality"])
+    assert rows.loc["0002.png", "low_quality"] == len(noise_png(77, 30, 31)) % 1000
+    assert rows["low_quality"].notna().sum() == 5
+
+
+def test_the_model_is_not_run_when_none_of_its_checks_is_chosen(tmp_path, sizing_model):
+    settings = AuditSettings("samples", checks=("dark",), model="photo_small", quality="deconv_quality")
+    summary = run_audit(settings, tmp_path / "job")
+    assert (asked_of_model(tmp_path / "job"), summary["readable"]) == ([], len(SAMPLES))
+    assert settings.needed() == replace(settings, model="", quality="")
+    rebuilt = replace(settings, checks=("reconstruction",))
+    assert rebuilt.needed() == replace(rebuilt, quality="")
+    assert replace(settings, checks=("low_quality",)).needed().quality == "deconv_quality"
+    assert replace(settings, checks=()).needed() == replace(settings, checks=())
+
+
+def test_progress_is_told_for_each_stage_and_leaves_out_what_was_taken_over(tmp_path, sizing_model, monkeypatch):
+    from deconv_core.jobs import JobFolder
+
+    told: list[tuple[str, int, int, int]] = []
+    status = JobFolder.status
+
+    def note(job, message=None, done=None, total=None, **more):
+        if done is not None:
+            told.append((more["stage"], done, total, more["skipped"]))
+        status(job, message, done, total, **more)
+
+    monkeypatch.setattr(JobFolder, "status", note)
+    data = write_set(tmp_path / "data", 20)
+    (data / "0005.png").write_bytes(b"damaged")
+    for path in data.iterdir():
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+    settings = AuditSettings(str(data), quality="deconv_quality")
+    for job, taken_over in (("first", 0), ("second", 19)):
+        told.clear()
+        summary = run_audit(settings, tmp_path / job)
+        assert [entry[1:3] for entry in told if entry[0] == "checks"][-1] == (20, 20)
+        assert [entry[1:3] for entry in told if entry[0] == "model"][-1] == (19, 19)
+        assert sum(entry[3] for entry in told if entry[0] == "model") == taken_over
+        assert summary["measured"] == (20 if job == "first" else 1)  # the damaged one is tried again
+    assert json.loads((tmp_path / "first" / "status.json").read_text())["stage"] == "model"
+
+
+def test_little_is_held_in_memory_and_the_first_pieces_are_small():
+    from deconv_core.audit.run import _held, _pieces, _weight
+    from deconv_core.sources import Item, iterate
+
+    def pieces(items, weigh, first=4, most=64):
+        return [len(piece) for piece in _pieces(((0, item) for item in items), first, most, weigh)]
+
+    files = [Item("a.png", 3 * 2**20, origin="a.png")] * 200
+    assert pieces(files, _held) == [4, 8, 16, 32, 64, 64, 12]
+    assert pieces(files, _weight)[:3] == [3, 3, 3]
+    packed = [Item("a.png", 3 * 2**20, origin=bytes(3 * 2**20))] * 9
+    assert pieces(packed, _held) == [3, 3, 3]
+    arrays = [item for _, item in zip(range(3), iterate("samples"), strict=False)]
+    assert [_held(item) for item in arrays] == [item.origin.nbytes for item in arrays] == list(map(_weight, arrays))
+
+
 def test_an_audit_is_not_finished_before_its_summary(tmp_path, monkeypatch):
     from deconv_core.files import write_json
 
@@ -437,6 +658,36 @@ def test_the_cache_is_only_ever_a_help(tmp_path, home):
     (home / "data").mkdir(parents=True)
     (home / "data" / "audit-cache.sqlite").write_bytes(b"no data base at all" * 100)
     assert run_audit(AuditSettings("samples"), tmp_path / "job")["readable"] == len(SAMPLES)
+
+
+def test_the_cache_stores_again_after_a_lock(tmp_path, monkeypatch):
+    from deconv_core.audit import cache as module
+
+    monkeypatch.setattr(module, "_PATIENCE_SECONDS", 0.05)
+    cache = module.Cache(tmp_path / "cache.sqlite", "recipe", ())
+    other = sqlite3.connect(tmp_path / "cache.sqlite", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    cache.keep([("a", 1, 1, "x")], {"x": {}})
+    cache.flush()
+    other.execute("COMMIT")
+    assert cache.find([("a", 1, 1)]) == {}
+    cache.keep([("b", 1, 1, "y")], {"y": {}})
+    assert list(cache.find([("a", 1, 1), ("b", 1, 1)])) == [1]
+    # Bytes that are no text end nothing, neither here nor afterwards.
+    cache.keep([("\udcff", 1, 1, "z")], {"z": {}})
+    assert cache.find([("\udcff", 1, 1)]) == {}
+    cache.keep([("c", 1, 1, "y")], {})
+    assert list(cache.find([("c", 1, 1), ("c", 2, 1), ("c", None, 1), ("c", None, 2)])) == [0, 2]
+    cache.close()
+    other.close()
+
+
+def test_a_folder_whose_name_is_no_text_is_audited_and_remembered(tmp_path):
+    data = write_set(tmp_path / os.fsdecode(b"bytes \xff"), 3)
+    for path in data.iterdir():
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+    assert run_audit(AuditSettings(str(data)), tmp_path / "first")["readable"] == 3
+    assert run_audit(AuditSettings(str(data)), tmp_path / "second")["reused"] == 3
 
 
 def test_parts_carry_on_counting_and_a_damaged_one_is_recognised(tmp_path):
@@ -526,9 +777,7 @@ def test_a_scheduler_that_does_not_answer_is_told(tmp_path, monkeypatch):
         run_audit(AuditSettings("samples", scheduler="tcp://127.0.0.1:9"), tmp_path / "job")
 
 
-def test_a_picture_that_ends_its_worker_is_left_out_alone():
-    from deconv_core.audit.cluster import connected, spread
-
+def test_a_picture_whose_measuring_fails_is_left_out_alone():
     def work(portion):
         if 13 in portion:
             raise RuntimeError("boom")
@@ -543,6 +792,60 @@ def test_a_picture_that_ends_its_worker_is_left_out_alone():
         ]
     assert sorted(row["value"] for row in rows) == list(range(40))
     assert [(row["value"], "boom" in row["reason"]) for row in rows if "reason" in row] == [(13, True)]
+
+
+@pytest.mark.slow
+def test_a_picture_that_kills_its_worker_is_left_out_alone():
+    import dask
+    from distributed import Client, LocalCluster
+
+    def work(portion):
+        if 13 in portion:
+            os._exit(1)
+        return [{"value": entry} for entry in portion]
+
+    portions = iter([list(range(start, start + 8)) for start in range(0, 40, 8)])
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
+        LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
+        ) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        found = spread(client, work, portions, failed=lambda entry, reason: {"value": entry, "reason": reason})
+        rows = [row for some in found for row in some]
+    assert sorted(row["value"] for row in rows) == list(range(40))
+    left_out = [row for row in rows if "reason" in row]
+    assert 13 in [row["value"] for row in left_out]
+    assert all("ended the worker" in row["reason"] for row in left_out)
+    assert len(left_out) <= 2  # at most the one that was on the same worker at that moment
+
+
+def test_workers_that_lack_files_or_model_end_the_run_with_one_sentence(tmp_path, monkeypatch):
+    from distributed import LocalCluster
+
+    monkeypatch.setattr("deconv_core.audit.run._Run._needs", lambda run: Needs("/not on this machine"))
+    data = write_set(tmp_path / "data", 30)
+    with LocalCluster(
+        n_workers=1, processes=False, protocol="tcp", host="127.0.0.1", dashboard_address=":0", silence_logs=50
+    ) as cluster:
+        settings = AuditSettings(str(data), scheduler=cluster.scheduler_address)
+        with pytest.raises(JobError, match=r"^The Dask worker at tcp://.* does not see '/not on this machine'"):
+            run_audit(settings, tmp_path / "job")
+    assert not list_parts(tmp_path / "job" / "results", MEASURED)
+    with pytest.raises(JobError, match="lacks the model 'nobody'"):
+        Needs("", "nobody", "00").check()
+    Needs(str(data), "photo_small", read_card("photo_small")["digest"]).check()
+    with pytest.raises(JobError, match="has another one of that name"):
+        Needs("", "photo_small", "00").check()
+
+
+def test_work_that_no_worker_can_do_ends_the_run():
+    def work(portion):
+        raise ModuleNotFoundError("No module named 'deconv_core'")
+
+    with connected("", threads=1) as client, pytest.raises(JobError, match="install the same version"):
+        list(spread(client, work, iter([[1, 2]]), failed=lambda entry, reason: {}))
 
 
 # The command line

@@ -204,7 +204,7 @@ class _Run:
         self.listed = threading.Event()  # all names are known
         self.work = settings.needed()
         self.has_model = bool(self.work.model or self.work.quality)
-        self.workers = ExitStack()
+        self.workers, self.client = ExitStack(), None
         self.is_local = is_local(settings.scheduler)
         # Bytes that are no text, which the cache could not hold, are written out.
         self.root = settings.data.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
@@ -233,10 +233,11 @@ class _Run:
         first = next(pieces, None)
         if first is None:
             return
-        pieces, client = chain([first], pieces), self.workers.enter_context(connected(self.settings.scheduler))
+        if self.client is None:
+            self.client = self.workers.enter_context(connected(self.settings.scheduler))
         if not self.is_local:
             arguments, work = (work, self._needs(), *arguments), checked
-        yield from spread(client, work, pieces, *arguments, failed=failed, tick=self._tick)
+        yield from spread(self.client, work, chain([first], pieces), *arguments, failed=failed, tick=self._tick)
 
     def _needs(self) -> Needs:
         data = self.settings.data
@@ -591,9 +592,11 @@ def summarise(
 
 
 def _sentence(summary: dict[str, Any]) -> str:
+    from deconv_core.audit.words import lower
+
     most = max(summary["counts"].items(), key=lambda entry: entry[1], default=("", 0))
     told = f"{summary['images']:,} pictures, {summary['flagged']:,} with an issue"
-    return f"{told}, most often: {CHECKS[most[0]].label.lower()} ({most[1]:,})" if most[1] else told
+    return f"{told}, most often: {lower(CHECKS[most[0]].label)} ({most[1]:,})" if most[1] else told
 
 
 def _failed(entry: tuple[int, int, Item], reason: str) -> dict[str, Any]:
