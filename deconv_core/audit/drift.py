@@ -27,6 +27,7 @@ from deconv_core.audit.checks import CHECKS
 from deconv_core.audit.recipes import difference, recipes_of
 from deconv_core.audit.risk import risk
 from deconv_core.audit.table import AuditTable
+from deconv_core.audit.words import lower
 from deconv_core.errors import DeconvError
 from deconv_core.files import write_json
 from deconv_core.tables import json_bytes
@@ -52,6 +53,14 @@ _OTHERS = {
     "bytes": ("File size", "bytes"),
     "quality_risk": ("Quality risk", "points"),
 }
+
+
+_PAIR_WORDS = "Better is away from what a check flags, worse is towards it."
+_COLUMN_WORDS = (
+    "KS distance (Kolmogorov-Smirnov): 0 alike to 1 apart. p: the chance of at least such a distance between two "
+    "samples of one set, adjusted for the number of rows (Holm). Second larger: the chance that of two pictures, one of "
+    "each set, that of the second has the larger value."
+)
 
 
 @dataclass(frozen=True)
@@ -276,7 +285,7 @@ def _paragraph(columns: pd.DataFrame, shares: pd.DataFrame) -> str:
     if strong.empty:
         told.append("The two sets look alike: no measured property differs clearly.")
     else:
-        listed = [f"{label.lower()} ({size})" for label, size in zip(strong["label"], strong["size"], strict=True)]
+        listed = [f"{lower(label)} ({size})" for label, size in zip(strong["label"], strong["size"], strict=True)]
         told.append(f"The two sets differ in {', '.join(listed[:5])}{' and more' if len(listed) > 5 else ''}.")
     changed = shares[(shares["low"] > 0) | (shares["high"] < 0)]
     if not changed.empty:
@@ -311,27 +320,13 @@ def write_drift(folder: Path | str, found: Drift, first: AuditTable, second: Aud
         results / "drift.json",
         {**sources, **facts, **{name: json.loads(json_bytes(table))["records"] for name, table in tables.items()}},
     )
-    columns = found.columns[["label", "median_first", "median_second", "unit", "ks", "p_value", "larger"]]
     sections = [
         Section("Not compared", "\n\n".join(found.left_out)) if found.left_out else None,
-        Section(
-            "Pictures of one name, before and after",
-            "Better is away from what a check flags, worse is towards it.",
-            table=_sentences(found.pairs),
-        )
+        Section("Pictures of one name, before and after", _PAIR_WORDS, table=_changed(found.pairs))
         if found.matched
         else None,
-        Section(
-            "Share of pictures that are flagged",
-            "Both by the same thresholds; the change in percentage points with its 95 % interval.",
-            table=found.shares.drop(columns="check"),
-        ),
-        Section(
-            "What was measured, the largest difference first",
-            "ks: Kolmogorov-Smirnov distance, 0 alike to 1 apart. larger: chance that a picture of the second set has "
-            "the larger value. p_value: adjusted for the number of columns (Holm).",
-            table=columns,
-        ),
+        Section("Share of pictures that are flagged", "Both by the same thresholds.", table=_flagged(found.shares)),
+        Section("What was measured, the largest difference first", _COLUMN_WORDS, table=_measured(found.columns)),
     ]
     return write_report(
         results / "drift.html",
@@ -346,8 +341,45 @@ def write_drift(folder: Path | str, found: Drift, first: AuditTable, second: Aud
     )
 
 
-def _sentences(pairs: pd.DataFrame) -> pd.DataFrame:
-    return pairs[["sentence"]].rename(columns={"sentence": "what changed"})
+def _changed(pairs: pd.DataFrame) -> pd.DataFrame:
+    """A sentence for everything that changed, and one for all the rest."""
+    import pandas as pd
+
+    is_same = (pairs["same"] == pairs["count"]) & (pairs["cleared"] + pairs["raised"] == 0)
+    told = pairs.loc[~is_same, "sentence"].tolist()
+    if is_same.any():
+        told.append(f"The same in all pictures: {', '.join(map(lower, pairs.loc[is_same, 'label']))}.")
+    return pd.DataFrame({"what changed": told})
+
+
+def _flagged(shares: pd.DataFrame) -> pd.DataFrame:
+    import pandas as pd
+
+    shown = shares[(shares["share_first"] > 0) | (shares["share_second"] > 0)]
+    shown = shown.sort_values("difference", key=np.abs, ascending=False, kind="stable")
+    change = [f"{row.difference:+.1f} ({row.low:+.1f} to {row.high:+.1f})" for row in shown.itertuples()]
+    return pd.DataFrame(
+        {
+            "issue": shown["label"].tolist(),
+            "first set, %": shown["share_first"].round(1).tolist(),
+            "second set, %": shown["share_second"].round(1).tolist(),
+            "change in points (95 % interval)": change,
+        }
+    )
+
+
+def _measured(columns: pd.DataFrame) -> pd.DataFrame:
+    units = [f"{row.label}, {row.unit}" if row.unit else row.label for row in columns.itertuples()]
+    names = {
+        "median_first": "median, first",
+        "median_second": "median, second",
+        "ks": "KS distance",
+        "p_value": "p",
+        "larger": "second larger",
+    }
+    shown = columns[list(names)].rename(columns=names)
+    shown.insert(0, "measured", units)
+    return shown
 
 
 def _named(table: AuditTable) -> str:

@@ -36,7 +36,7 @@ from deconv_core.audit.review import (
 )
 from deconv_core.audit.risk import set_risk
 from deconv_core.audit.table import AuditTable
-from deconv_core.audit.words import evidence, paragraph
+from deconv_core.audit.words import evidence, lower, paragraph
 from deconv_core.errors import DeconvError
 from deconv_core.files import write_whole
 
@@ -52,6 +52,15 @@ _PICTURES_PER_IMAGE = 0.5  # about 12 KB each, so 1,000 pictures make some 6 MB
 # Pictures in the report of a run that has just ended, per picture of the set: a few hundredths of the run's time.
 _AT_THE_END, _FEWEST, _MOST = 0.015, 24, 300
 _NAME_LENGTH = 200
+_FACTS = {
+    "Readable": "readable",
+    "Formats": "formats",
+    "Bytes": "bytes",
+    "Model": "model",
+    "Metric of predicted quality": "quality",
+    "Seed": "seed",
+    "Fingerprint": "fingerprint",
+}
 
 
 def split(table: AuditTable, choice: Choice | None = None) -> tuple[list[str], list[str]]:
@@ -409,8 +418,9 @@ def report_file(
 
 def _facts(table: AuditTable, choice: Choice) -> dict[str, object]:
     is_bad = bad(table, choice)
-    kept = ("images", "readable", "formats", "bytes", "model", "quality", "fingerprint", "seed")
-    facts = {name: table.summary[name] for name in kept if table.summary.get(name) not in ("", None, {})}
+    summary = table.summary
+    facts: dict[str, object] = {"Pictures": table.count, "Clean": int((~is_bad).sum()), "Bad": int(is_bad.sum())}
+    facts |= {words: summary[name] for words, name in _FACTS.items() if summary.get(name) not in ("", None, {})}
     made = recipes_of(table)
     for key in ("reconstruction", "low_quality"):
         recipe = made.get(key, {})
@@ -419,9 +429,9 @@ def _facts(table: AuditTable, choice: Choice) -> dict[str, object]:
             facts[f"Model of “{CHECKS[key].label}”, SHA-256"] = digest
         if recipe.get("max_side"):
             facts["Longer side shown to the model, px"] = recipe["max_side"]
-    versions = table.summary.get("versions") or {}
+    versions = summary.get("versions") or {}
     told = {"Versions": ", ".join(f"{name} {number}" for name, number in versions.items())} if versions else {}
-    return {**facts, "clean": int((~is_bad).sum()), "bad": int(is_bad.sum()), **told}
+    return {**facts, **told}
 
 
 def _sections(folder: Path, table: AuditTable, choice: Choice, num_pictures: int | None) -> list:
@@ -534,18 +544,21 @@ def _check_section(
 
 
 def _riskiest(table: AuditTable, choice: Choice, risk: np.ndarray) -> dict[str, list]:
-    """The columns of the list of the riskiest, and `captions`: (words, name) of each."""
+    """The columns of the list of the riskiest, and `captions`: (words, name) of those that can be shown."""
     places = np.argsort(-risk, kind="stable")[:_RISKIEST]
     marks = {key: table.flagged(key, choice.thresholds.get(key))[places] for key in table.checks}
     names = table.names.take(_mask(places)).to_pylist()
-    issues = [", ".join(CHECKS[key].label.lower() for key in marks if marks[key][row]) for row in range(len(places))]
+    issues = [", ".join(lower(CHECKS[key].label) for key in marks if marks[key][row]) for row in range(len(places))]
+    readable = ~table.flagged("unreadable")[places]
     values = [round(float(risk[place]), 1) for place in places]
     return {
         "image": [_line(name) for name in names],
         "quality risk": values,
         "issues": issues,
         "captions": [
-            (f"risk {value:.0f}: {told}", name) for value, told, name in zip(values, issues, names, strict=True)
+            (f"risk {value:.0f}: {told}", name)
+            for value, told, name, is_readable in zip(values, issues, names, readable, strict=True)
+            if is_readable
         ],
     }
 

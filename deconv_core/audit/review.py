@@ -192,6 +192,8 @@ def places_of(table: AuditTable, images: Sequence[str]) -> np.ndarray:
     import pyarrow as pa
     import pyarrow.compute as compute
 
+    if not len(images):
+        return np.empty(0, np.int64)
     # Names are data: one that is no text is no name of the table.
     texts = [name.encode("utf-8", "backslashreplace").decode() for name in images]
     found = compute.index_in(pa.array(texts, table.names.type), value_set=table.names)

@@ -34,7 +34,7 @@ def paragraph(
         sentences.append(f"Most of the set is affected by {told}: look whether that is a property of the set.")
     rest = [key for key in ranked if key not in most][:3]
     if rest:
-        told = ", ".join(f"{CHECKS[key].label.lower()} ({counts[key]:,})" for key in rest)
+        told = ", ".join(f"{lower(CHECKS[key].label)} ({counts[key]:,})" for key in rest)
         sentences.append(f"Most frequent{' otherwise' if most else ''}: {told}.")
     broken = counts.get("unreadable", 0)
     if broken and "unreadable" not in rest:
@@ -102,3 +102,8 @@ def evidence(row: Mapping[str, object], thresholds: Mapping[str, float] | None =
 
 def _pictures(count: int) -> str:
     return "1 picture" if count == 1 else f"{count:,} pictures"
+
+
+def lower(label: str) -> str:
+    """A label within a sentence: `Blocky JPEG` as `blocky JPEG`."""
+    return label[:1].lower() + label[1:]

@@ -133,9 +133,9 @@ def _compare(out: Path, table, other: Path, choice) -> None:
 
     first = AuditTable(other)
     found = compare_audits(first, table, thresholds=choice.thresholds, weights=choice.weights)
-    for line in (found.paragraph, *found.left_out, *found.pairs["sentence"], *found.columns["sentence"]):
+    path = write_drift(out, found, first, table)
+    for line in (found.paragraph, *found.left_out, *found.pairs["sentence"], *found.columns["sentence"], path):
         click.echo(line)
-    click.echo(write_drift(out, found, first, table))
 
 
 def _thresholds(table, words: list[str]):
