@@ -102,6 +102,23 @@ def test_the_quick_reader_leaves_turning_to_its_caller():
     assert read_image(data).pixels.shape == (60, 40, 3)
 
 
+def test_the_model_sees_the_picture_upright_and_reduced():
+    from deconv_core.audit.model import working_picture
+    from deconv_core.images import read_image
+
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = file_bytes(coffee()[:101, :150], "JPEG", exif=exif)
+    seen = working_picture(measure.upright(measure.decode(data, "x")), 50)
+    expected = read_image(data).pixels[:150, :99].reshape(50, 3, 33, 3, 3).mean(axis=(1, 3))
+    assert seen.shape == (50, 33, 3)
+    np.testing.assert_allclose(seen, expected, atol=0.6 / 255)  # averages are rounded to 8 bits
+    whole = working_picture(measure.upright(measure.decode(data, "x")), 0)
+    np.testing.assert_array_equal(whole, read_image(data).pixels)
+    grey_seen = working_picture(measure.upright(measure.decode(file_bytes(grey()), "x")), 100)
+    assert grey_seen.shape[2] == 1
+
+
 # Measuring
 
 

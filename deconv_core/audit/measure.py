@@ -18,7 +18,7 @@ import numpy as np
 from deconv_core.audit.cache import Cache
 from deconv_core.audit.pixels import Look, conclude, look
 from deconv_core.errors import ImageError
-from deconv_core.images import SUFFIXES, open_header, read_image, to_uint8
+from deconv_core.images import SUFFIXES, open_header, orient, read_image, to_uint8
 from deconv_core.memory import keep_freed_memory
 from deconv_core.sources import Item
 
@@ -102,6 +102,12 @@ def decode(data: bytes, name: str) -> Decoded:
     pixels = to_uint8(picture.pixels)
     pixels = pixels[..., 0] if pixels.shape[2] == 1 else pixels
     return Decoded(np.ascontiguousarray(pixels), picture.format, picture.mode, picture.bit_depth, 1, header.flag)
+
+
+def upright(decoded: Decoded) -> np.ndarray:
+    """The pixels, shape (H, W, 1 or 3), turned as the orientation flag asks."""
+    pixels = decoded.pixels
+    return orient(pixels if pixels.ndim == 3 else pixels[..., None], decoded.orientation)
 
 
 def _is_complete(data: bytes) -> bool:

@@ -6,6 +6,7 @@ broken off. Each worker loads the model once.
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Sequence
 from pathlib import PurePosixPath
@@ -13,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from deconv_core.audit.measure import decode, upright
 from deconv_core.audit.pixels import reduced
 from deconv_core.errors import DeconvError, ImageError
 from deconv_core.images import read_image, to_channels
+from deconv_core.memory import keep_freed_memory
 from deconv_core.sources import Item
 
 if TYPE_CHECKING:
@@ -25,10 +28,19 @@ _LOADING = threading.Lock()
 
 
 def working_picture(pixels: np.ndarray, max_side: int) -> np.ndarray:
-    """The picture (H, W, C) as the model sees it: averages over k x k pixels, no side longer than `max_side`."""
-    if not max_side or max(pixels.shape[:2]) <= max_side:
-        return pixels
-    return reduced(pixels, max_side).reshape(*reduced(pixels[..., 0], max_side).shape, -1)
+    """The picture as the model sees it: averages over k x k pixels, no side longer than `max_side` (0: as it is).
+
+    Args:
+        pixels: uint8, shape (H, W, 1 or 3), upright.
+        max_side: In pixels; the smallest whole k that gets there is taken.
+
+    Returns:
+        float32, shape (h, w, 1 or 3), values in [0, 1].
+    """
+    if max_side:
+        small = reduced(np.ascontiguousarray(pixels), max_side)
+        pixels = small.reshape(*small.shape[:2], -1)
+    return np.divide(pixels, np.float32(255), dtype=np.float32)
 
 
 def load(name: str) -> Reconstructor:
@@ -85,18 +97,20 @@ def model_chunk(
     entries: Sequence[tuple[int, int, str, Item]], model_name: str, quality_key: str, max_side: int
 ) -> list[dict[str, Any]]:
     """The model's rows of many pictures: (number, modified, digest, item) each. Runs wherever Dask sends it."""
+    keep_freed_memory()
     model = load(model_name) if model_name else None
     rows = []
     for number, modified, digest, item in entries:
         row = blank_model_row(item, number, modified, digest)
         rows.append(row)
         try:
-            picture = read_image(item.content(), name=PurePosixPath(item.name).name)
-            row["digest"] = picture.digest
+            data, file_name = item.content(), PurePosixPath(item.name).name
+            row["digest"] = hashlib.sha256(data).hexdigest()
             if model is not None:
-                row["reconstruction"] = reconstruction(working_picture(picture.pixels, max_side), model)
+                pixels = upright(decode(data, file_name))
+                row["reconstruction"] = reconstruction(working_picture(pixels, max_side), model)
             if quality_key:
-                row["low_quality"] = quality(picture.pixels, quality_key, model)
+                row["low_quality"] = quality(read_image(data, name=file_name).pixels, quality_key, model)
         except ImageError as error:
             row["model_reason"] = str(error)
         except DeconvError:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from deconv_core.audit.run import AuditSettings
     from deconv_core.audit.table import AuditTable
 
-_MODEL_VERSION = 1
+_MODEL_VERSION = 2
 # What makes a number another one; label, rule and threshold only tell what it is and what follows from it.
 _IDENTITY = ("version", "measured_by", "model", "model_digest", "max_side", "quality")
 _WORDS = {"version": "version", "measured_by": "measurement", "model": "model", "max_side": "working size"}

@@ -21,7 +21,7 @@ import streamlit as st
 
 from deconv_core import inspection
 from deconv_core.errors import DeconvError
-from deconv_core.images import Picture, encode_png, encode_webp, read_image
+from deconv_core.images import Picture, encode_png, encode_webp, read_image, to_uint8
 from deconv_core.inspection import Recall, Recalling
 from deconv_core.sources import NAMES
 
@@ -729,7 +729,7 @@ def audit_rebuilt(
 
     chosen = model(_card)
     pixels, _ = _audit_pixels(folder, image, digest, _table)
-    seen = inspection.to_channels(working_picture(pixels, max_side), chosen.channels)
+    seen = inspection.to_channels(working_picture(to_uint8(pixels), max_side), chosen.channels)
     error = inspection.error_map("recon_self_psnr", seen, seen, model=chosen)
     coloured = None if error is None else colour_map_png(error, 0, inspection.map_scale("recon_self_psnr")[0])
     return encode_png(seen), encode_png(inspection.rebuild(chosen, seen)), coloured
