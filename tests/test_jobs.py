@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -126,6 +127,27 @@ def test_a_finished_child_leaves_no_trace_in_the_table_of_processes(work):
     wait_for(lambda: not any(thread.name == f"wait-{number}" for thread in threading.enumerate()))
     with pytest.raises(ProcessLookupError):
         os.kill(number, 0)
+
+
+def test_the_time_left_is_that_of_the_stage_and_leaves_out_what_was_taken_over(tmp_path, monkeypatch):
+    now = 1_800_000_000.0
+    monkeypatch.setattr(time, "time", lambda: now)
+    left = []
+    with jobs.JobFolder(tmp_path / "job", kind="audit") as job:
+        for passed, done, total, more in (
+            (1, 10, 100, {"stage": "checks"}),
+            (10, 60, 100, {"stage": "checks", "skipped": 40}),  # ten steps in ten seconds, and forty more for free
+            (1, 1, 50, {"stage": "model"}),
+            (8, 5, 50, {"stage": "model"}),
+        ):
+            now += passed
+            job.status("at work", done, total, **more)
+            status = json.loads((job.folder / "status.json").read_text())
+            assert (status["done"], status["total"], status["stage"]) == (done, total, more["stage"])
+            left.append(
+                jobs._seconds_left(status | {"updated": datetime.fromtimestamp(now, UTC).isoformat()}, done, total)
+            )
+    assert left == [None, pytest.approx(40), None, pytest.approx(90)]
 
 
 def test_a_killed_job_is_lost_and_resumes_where_it_was(work):

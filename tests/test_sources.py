@@ -10,6 +10,7 @@ import tarfile
 import tracemalloc
 import types
 import zipfile
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import ClassVar
 
@@ -479,6 +480,22 @@ def test_a_folder_at_an_address_is_read_file_by_file(bucket):
         names("s3://bucket/none")
     with pytest.raises(DeconvError, match="is a CSV; fetch it"):
         iterate("s3://bucket/list.csv")
+
+
+def test_a_listing_tells_size_and_time_where_it_can(bucket, monkeypatch):
+    bucket.pipe_file("/bucket/set/a.png", SET["a.png"])
+    (item,) = iterate("s3://bucket/set")
+    assert (item.size, item.modified) == (len(SET["a.png"]), 0)
+    find = type(bucket).find
+    for told in (datetime(2024, 5, 1, tzinfo=UTC), "2024-05-01T00:00:00+00:00", 1714521600, 1714521600.0):
+
+        def with_time(self, path, told=told, **options):
+            return {name: about | {"LastModified": told} for name, about in find(self, path, **options).items()}
+
+        monkeypatch.setattr(type(bucket), "find", with_time)
+        (item,) = iterate("s3://bucket/set")
+        assert item.modified == 1714521600 * 10**9
+        assert item.content() == SET["a.png"]
 
 
 def test_an_archive_at_an_address_is_fetched_into_the_workspace(bucket, tmp_path):
