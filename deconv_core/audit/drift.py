@@ -58,8 +58,8 @@ _OTHERS = {
 _PAIR_WORDS = "Better is away from what a check flags, worse is towards it."
 _COLUMN_WORDS = (
     "KS distance (Kolmogorov-Smirnov): 0 alike to 1 apart. p: the chance of at least such a distance between two "
-    "samples of one set, adjusted for the number of rows (Holm). Second larger: the chance that of two pictures, one of "
-    "each set, that of the second has the larger value."
+    "samples of one set, adjusted for the number of rows (Holm). Second larger: the chance that of two pictures, one "
+    "of each set, that of the second has the larger value."
 )
 
 
