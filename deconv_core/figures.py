@@ -442,7 +442,7 @@ def threshold_histogram(
     figure.update_xaxes(title=title, range=[float(edges[0]), float(edges[-1])])
     figure.update_yaxes(title="pictures", rangemode="tozero")
     figure.update_layout(bargap=0, barmode="overlay")
-    return _finish(figure, height=280)
+    return _legend_above(_finish(figure, height=300))
 
 
 def overlaid_histograms(histograms: Mapping[str, tuple[np.ndarray, np.ndarray]], *, title: str) -> go.Figure:
@@ -474,7 +474,7 @@ def overlaid_histograms(histograms: Mapping[str, tuple[np.ndarray, np.ndarray]],
         )
     figure.update_xaxes(title=title)
     figure.update_yaxes(title="share of pictures (%)", rangemode="tozero")
-    return _finish(figure, height=320)
+    return _legend_above(_finish(figure, height=320))
 
 
 # Spectra
@@ -1264,6 +1264,11 @@ def _finish(figure: go.Figure, *, height: int) -> go.Figure:
     figure.update_xaxes(automargin=True, gridcolor=_GRID, zerolinecolor=_GRID)
     figure.update_yaxes(automargin=True, gridcolor=_GRID, zerolinecolor=_GRID)
     return figure
+
+
+def _legend_above(figure: go.Figure) -> go.Figure:
+    """Where the axis has a title of two lines, which would run into a legend below it on a phone."""
+    return figure.update_layout(margin={"t": 40}, legend={"y": 1.02, "yanchor": "bottom"})
 
 
 def _metrics(metrics: Mapping[str, Any] | None) -> Mapping[str, Any]:

@@ -523,7 +523,8 @@ def test_two_audits_are_compared_in_plain_words(finished, folder, home):
     pairs, shares = (found.value for found in app.table[:2])
     dark = pairs.set_index("What").loc["Dark \\(of 255\\)"]  # escaped for the screen
     # From the darker set to this one all twelve have become lighter.
-    assert (dark["Got better"], dark["Got worse"], dark["Same"]) == ("12", "0", "0")
+    assert dark["Better, worse, same"] == "12, 0, 0"
+    assert dark["Flags gone, new"] == "12, 0"
     assert "Dark" in shares["Issue"].tolist()
     assert "Reconstruction outlier" not in "".join(pairs["What"])
     assert "64" in texts(app)  # the working size of the model was another one, and so it is said

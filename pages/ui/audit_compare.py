@@ -51,8 +51,8 @@ def show_drift(name: str, audit: Audit) -> None:
     st.markdown(plain(found.paragraph))
     if not (first.table.finished and audit.table.finished):
         st.caption("One of the two audits has not come to its end; this is what is known so far.")
-    for told in found.left_out:
-        st.caption(plain(told))
+    if found.left_out:
+        st.caption(plain(" ".join(found.left_out)))
     _show_pairs(found.pairs)
     _show_shares(found.shares)
     _show_columns(name, first, audit, found.columns)
@@ -73,27 +73,30 @@ def _show_pairs(pairs: pd.DataFrame) -> None:
         pd.DataFrame(
             {
                 "What": [plain(f"{row.label} ({row.unit})" if row.unit else row.label) for row in shown.itertuples()],
-                "Got better": [_count(row.better, row.higher, "up") for row in shown.itertuples()],
-                "Got worse": [_count(row.worse, row.lower, "down") for row in shown.itertuples()],
-                "Same": [f"{row.same:,}" for row in shown.itertuples()],
-                "No longer flagged": [f"{row.cleared:,}" for row in shown.itertuples()],
-                "Newly flagged": [f"{row.raised:,}" for row in shown.itertuples()],
-                "Median change, 95 % interval": [_interval(row) for row in shown.itertuples()],
+                "Better, worse, same": [_moved(row) for row in shown.itertuples()],
+                "Flags gone, new": [f"{row.cleared:,}, {row.raised:,}" for row in shown.itertuples()],
+                "Median change, 95 % interval": [_change(row) for row in shown.itertuples()],
             }
         ),
         border="horizontal",
         hide_index=True,
     )
-    st.caption("Where more is neither better nor worse, it says how many went up and how many down.")
+    st.caption("From the first set to this one. Where more is neither better nor worse, up and down are counted.")
 
 
-def _count(judged: float, moved: int, way: str) -> str:
-    return f"{moved:,} {way}" if np.isnan(judged) else f"{judged:,.0f}"
+def _moved(row) -> str:
+    if np.isnan(row.better):
+        return f"{row.higher:,} up, {row.lower:,} down, {row.same:,}"
+    return f"{row.better:,.0f}, {row.worse:,.0f}, {row.same:,}"
 
 
-def _interval(row) -> str:
-    told = f"{row.median_difference:+.3g}"
-    return told if np.isnan(row.low) else f"{told} ({row.low:+.3g} to {row.high:+.3g})"
+def _change(row) -> str:
+    check = CHECKS.get(row.column)
+    if check is not None and check.flags_when == "set":
+        return "–"
+    digits = check.digits if check is not None else 0 if row.column in ("width", "height", "bytes") else 1
+    told = [f"{value:+,.{digits}f}" for value in (row.median_difference, row.low, row.high)]
+    return told[0] if np.isnan(row.low) else f"{told[0]} ({told[1]} to {told[2]})"
 
 
 def _show_shares(shares: pd.DataFrame) -> None:

@@ -11,7 +11,7 @@ from deconv_core.audit.checks import CHECKS
 from deconv_core.audit.earlier import taken_over
 from deconv_core.audit.review import Threshold, read_thresholds, save_thresholds
 from deconv_core.figures import plot_config, threshold_histogram
-from pages.ui.audit_data import Audit, guarded, read, share_words, within
+from pages.ui.audit_data import EVERYTHING, Audit, guarded, read, share_words, within
 from pages.ui.audit_evidence import open_image
 from pages.ui.audit_grid import page_of, show_grid
 from pages.ui.audit_plan import threshold_words
@@ -168,6 +168,14 @@ def _show_sides(name: str, audit: Audit, key: str, threshold: float) -> None:
     show_grid(
         name, audit, places, key, key=GRID, on_press=partial(open_image, name), label=f"Pictures on the side: {side}"
     )
+
+
+def _open(name: str, key: str, side: str, image: str) -> None:
+    """One picture large, among those that the gallery shows by this check."""
+    state = st.session_state
+    state[f"{name}_issue"] = key if side == FLAGGED else EVERYTHING
+    state[f"{name}_sort"], state[f"{name}_order"], state[f"{name}_text"] = key, "first", ""
+    open_image(name, image)
 
 
 def _to_first(name: str) -> None:
