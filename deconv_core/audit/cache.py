@@ -108,7 +108,9 @@ class Cache:
         kinds += [(name, "<f4") for name in self._values]
         table = np.frombuffer(b"".join(content[:fixed] for content in contents), kinds)
         ends = [fixed + length for length in table["length"].tolist()]
-        texts = [content[end:].decode().split("\0") for content, end in zip(contents, ends, strict=True)]
+        tails = [content[end:] for content, end in zip(contents, ends, strict=True)]
+        split = {tail: tail.decode().split("\0") for tail in set(tails)}  # the same few, again and again
+        texts = [split[tail] for tail in tails]
         return {
             **{name: table[name] for name in (*_WHOLE, "hash", *self._values)},
             "grid": [content[fixed:end] for content, end in zip(contents, ends, strict=True)],
