@@ -226,8 +226,13 @@ def _tried(row: dict[str, object], work: Callable, *arguments: object):
 def _read(row: dict[str, object], item: Item) -> bytes:
     data = item.content()
     row["bytes"] = item.size if item.size is not None else len(data)
-    row["digest"] = hashlib.sha256(data).hexdigest()
+    row["digest"] = digest_of(item, data)
     return data
+
+
+def digest_of(item: Item, data: bytes) -> str:
+    """SHA-256 of the content that an item gave, as `Item.digest`; an array gave a PNG file, which is not its content."""
+    return item.digest() if isinstance(item.origin, np.ndarray) else hashlib.sha256(data).hexdigest()
 
 
 def _look(item: Item, data: bytes) -> tuple[dict[str, object], Look]:

@@ -6,7 +6,6 @@ broken off. Each worker loads the model once.
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections.abc import Sequence
 from pathlib import PurePosixPath
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deconv_core.audit.measure import decode, upright
+from deconv_core.audit.measure import decode, digest_of, upright
 from deconv_core.audit.pixels import reduced
 from deconv_core.errors import DeconvError, ImageError
 from deconv_core.images import read_image, to_channels
@@ -105,7 +104,7 @@ def model_chunk(
         rows.append(row)
         try:
             data, file_name = item.content(), PurePosixPath(item.name).name
-            row["digest"] = hashlib.sha256(data).hexdigest()
+            row["digest"] = digest_of(item, data)
             if model is not None:
                 pixels = upright(decode(data, file_name))
                 row["reconstruction"] = reconstruction(working_picture(pixels, max_side), model)
