@@ -231,7 +231,7 @@ def _read(row: dict[str, object], item: Item) -> bytes:
 
 
 def digest_of(item: Item, data: bytes) -> str:
-    """SHA-256 of the content that an item gave, as `Item.digest`; an array gave a PNG file, which is not its content."""
+    """SHA-256 of the content that an item gave, as `Item.digest`; the PNG file of an array is not its content."""
     return item.digest() if isinstance(item.origin, np.ndarray) else hashlib.sha256(data).hexdigest()
 
 
