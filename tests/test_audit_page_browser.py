@@ -76,8 +76,15 @@ def test_from_five_hundred_uploaded_files_to_a_report_opened_offline(dashboard, 
     page.get_by_role("button", name="Reset all").click()
     expect(flagged).to_contain_text("10 (", timeout=_WAIT)
 
-    _view(page, "Gallery")
     tiles = page.locator("button.tile")
+    expect(tiles).to_have_count(10, timeout=_WAIT)  # the gallery below follows the threshold
+    tiles.first.click()
+    expect(page.get_by_role("heading", name=re.compile("texture_00"))).to_be_visible(timeout=_WAIT)
+    expect(page.get_by_text("of 10", exact=False).first).to_be_visible()  # and goes on by it in the large view
+    page.get_by_role("button", name="Back to the pictures").click()
+    expect(tiles).to_have_count(10, timeout=_WAIT)
+    page.get_by_role("combobox", name="Show").click()
+    page.get_by_role("option", name="All pictures").click()
     expect(tiles).to_have_count(min(48, _COUNT), timeout=_WAIT)
     page.get_by_role("textbox", name="Name contains").fill("onerror")
     page.keyboard.press("Enter")

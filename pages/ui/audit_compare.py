@@ -95,7 +95,8 @@ def _change(row) -> str:
     if check is not None and check.flags_when == "set":
         return "–"
     digits = check.digits if check is not None else 0 if row.column in ("width", "height", "bytes") else 1
-    told = [f"{value:+,.{digits}f}" for value in (row.median_difference, row.low, row.high)]
+    values = [round(value, digits) for value in (row.median_difference, row.low, row.high)]
+    told = [f"{value:+,.{digits}f}" if value else "0" for value in values]
     return told[0] if np.isnan(row.low) else f"{told[0]} ({told[1]} to {told[2]})"
 
 

@@ -165,9 +165,7 @@ def _show_sides(name: str, audit: Audit, key: str, threshold: float) -> None:
         st.caption("The threshold stands right where the first of the flagged are bad and the first that passed good.")
     else:
         places = audit.table.order(places, key, descending=CHECKS[key].flags_when == "above")
-    show_grid(
-        name, audit, places, key, key=GRID, on_press=partial(open_image, name), label=f"Pictures on the side: {side}"
-    )
+    show_grid(name, audit, places, key, key=GRID, on_press=partial(_open, name, key, side), label=side.capitalize())
 
 
 def _open(name: str, key: str, side: str, image: str) -> None:
