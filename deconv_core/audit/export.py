@@ -52,6 +52,7 @@ _PICTURES_PER_IMAGE = 0.5  # about 12 KB each, so 1,000 pictures make some 6 MB
 # Pictures in the report of a run that has just ended, per picture of the set: a few hundredths of the run's time.
 _AT_THE_END, _FEWEST, _MOST = 0.015, 24, 300
 _NAME_LENGTH = 200
+_SIDE = 192  # pixels; another one than on the page, which looks for itself whether a picture has changed since
 _FACTS = {
     "Readable": "readable",
     "Formats": "formats",
@@ -589,7 +590,7 @@ def _small(folder: Path, table: AuditTable, names: Sequence[str]) -> dict[str, b
 
     wanted = list(dict.fromkeys(names))
     known = places_of(table, wanted) >= 0
-    found = thumbnails(folder, [name for name, there in zip(wanted, known, strict=True) if there], table)
+    found = thumbnails(folder, [name for name, there in zip(wanted, known, strict=True) if there], table, side=_SIDE)
     return {name: data for name, data in found.items() if data is not None}
 
 
