@@ -285,6 +285,21 @@ def test_alike_shapes_in_other_colours_are_no_duplicates_but_darker_ones_are():
     assert (found[2], places[2]) == (0, 0)
 
 
+def test_pictures_of_one_shape_find_the_one_of_their_own_colour():
+    hashes = np.array([7, 7, 7, 7, 7, 15, 7], np.uint64)
+    colours = np.array([[200, 40, 40], [40, 200, 40], [40, 40, 200]], np.uint8)
+    found, places = nearest_earlier(hashes, np.tile(colours[[0, 1, 2, 1, 2, 1, 0]], (1, 16)))
+    np.testing.assert_array_equal(places, [-1, -1, -1, 1, 2, 1, 0])
+    np.testing.assert_array_equal(found, [np.nan, np.nan, np.nan, 0, 0, 1, 0])
+    # More colours than are told apart: still nothing but alike pictures.
+    many = np.tile(np.arange(0, 250, 2, dtype=np.uint8)[:, None] * np.array([1, 0, 0], np.uint8), (2, 16))
+    many[:, 1::3] = 250 - many[:, ::3]
+    found, places = nearest_earlier(np.full(len(many), 9, np.uint64), many)
+    known = places >= 0
+    assert known[125:].all()
+    assert (np.abs(many[known].astype(int) - many[places[known]]).mean(axis=1) <= 20).all()
+
+
 def test_a_hundred_thousand_pictures_are_compared_in_seconds():
     import time
 

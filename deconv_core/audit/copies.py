@@ -2,7 +2,8 @@
 
 Two hashes that differ in at most seven of 64 bits have, among four bands of 16 bits, one in which they differ in at
 most one bit. Every band is sorted once and asked for its own value and the sixteen values beside it; only pictures that
-meet there are compared. Equal hashes are one entry, so a thousand alike pictures cost no more than one.
+meet there are compared. Pictures with equal hashes and alike colours are one family, of which only the first meets
+others, so a thousand alike pictures cost little more than one.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ MAX_DISTANCE = 7  # bits; what four bands with one free bit each find for certai
 GRID_DISTANCE = 20.0  # mean absolute difference of the colour grids, of 255 at equal brightness, of alike colours
 _BANDS, _BITS = 4, 16
 _PAIRS_AT_ONCE = 2_000_000
+_FAMILIES = 64
 
 
 def nearest_earlier(hashes: np.ndarray, grids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -27,21 +29,63 @@ def nearest_earlier(hashes: np.ndarray, grids: np.ndarray) -> tuple[np.ndarray, 
 
     Returns:
         (distance, place): float32 bits from 0 to 7, NaN where no earlier picture is that near; int64 place of that
-        picture, the first of the nearest, -1 where there is none.
+        picture, the first of the nearest, -1 where there is none. Of pictures with equal hashes and alike colours the
+        first one stands for all.
     """
     count = len(hashes)
     distance, place = np.full(count, np.nan, np.float32), np.full(count, -1, np.int64)
     if count < 2:
         return distance, place
+    hashes = np.asarray(hashes, np.uint64)
     best = np.full(count, np.iinfo(np.int64).max)  # distance * count + place of the earlier one: one number to minimise
-    for first, second, bits in _pairs(np.asarray(hashes, np.uint64)):
+
+    def keep(first: np.ndarray, second: np.ndarray) -> None:
         alike = _alike(grids, first, second)
-        first, second, bits = first[alike], second[alike], bits[alike]
-        np.minimum.at(best, second, bits.astype(np.int64) * count + first)
+        first, second = first[alike], second[alike]
+        bits = np.bitwise_count(hashes[first] ^ hashes[second]).astype(np.int64)
+        np.minimum.at(best, second, bits * count + first)
+
+    heads = _families(hashes, grids)
+    members = np.argsort(heads, kind="stable")
+    firsts, starts, sizes = np.unique(heads[members], return_index=True, return_counts=True)
+    later = np.flatnonzero(heads != np.arange(count))
+    keep(heads[later], later)
+    for left, right in _meetings(hashes[firsts]):
+        # Every member of either family meets the first of the other.
+        for one, other in ((left, right), (right, left)):
+            for chosen in _portions(sizes[other]):
+                others = other[chosen]
+                later = members[_ranges(starts[others], sizes[others])]
+                earlier = np.repeat(firsts[one[chosen]], sizes[others])
+                good = earlier < later
+                keep(earlier[good], later[good])
     found = best < np.iinfo(np.int64).max
     distance[found] = best[found] // count
     place[found] = best[found] % count
     return distance, place
+
+
+def _families(hashes: np.ndarray, grids: np.ndarray) -> np.ndarray:
+    """For each picture the first one with an equal hash and alike colours, itself if there is none before it.
+
+    Beyond _FAMILIES different colours for one hash, as blank pages may have, the rest is put to the first of them.
+    """
+    order = np.argsort(hashes, kind="stable")
+    group = np.cumsum(np.concatenate([[0], hashes[order][1:] != hashes[order][:-1]]))
+    heads = np.empty(len(hashes), np.int64)
+    heads[order] = order[np.searchsorted(group, group)]
+    rest = np.arange(len(hashes))  # places in `order`
+    for _ in range(_FAMILIES):
+        if not len(rest):
+            break
+        is_first = np.concatenate([[True], group[rest][1:] != group[rest][:-1]])
+        head = order[rest[is_first]][np.cumsum(is_first) - 1]
+        alike = is_first.copy()
+        others = ~is_first
+        alike[others] = _alike(grids, head[others], order[rest[others]])
+        heads[order[rest[alike]]] = head[alike]
+        rest = rest[~alike]
+    return heads
 
 
 def _alike(grids: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -53,36 +97,9 @@ def _alike(grids: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarr
     return np.abs(one - other).mean(axis=1) <= GRID_DISTANCE
 
 
-def _pairs(hashes: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """(earlier, later, differing bits) of pictures that may be near duplicates; some pairs come more than once."""
-    order = np.argsort(hashes, kind="stable")
-    in_order = hashes[order]
-    starts = np.flatnonzero(np.concatenate([[True], in_order[1:] != in_order[:-1]]))
-    unique, firsts = in_order[starts], order[starts]
-    sizes = np.diff(np.append(starts, len(hashes)))
-
-    # Equal hashes: each with the one before it and with the first, which is near enough to all.
-    same = np.flatnonzero(in_order[1:] == in_order[:-1])
-    if len(same):
-        yield order[same], order[same + 1], np.zeros(len(same), np.uint8)
-        group = np.repeat(np.arange(len(starts)), sizes)[same + 1]
-        yield firsts[group], order[same + 1], np.zeros(len(same), np.uint8)
-
-    for left, right in _meetings(unique):
-        bits = np.bitwise_count(unique[left] ^ unique[right])
-        near = bits <= MAX_DISTANCE
-        left, right, bits = left[near], right[near], bits[near]
-        # Of two groups of equal hashes, every member of the one that comes later meets the other's first member.
-        for one, other in ((left, right), (right, left)):
-            for chosen in _portions(sizes[other]):
-                others = other[chosen]
-                repeats = sizes[others]
-                total = int(repeats.sum())
-                within = np.arange(total) - np.repeat(np.cumsum(repeats) - repeats, repeats)
-                later = order[np.repeat(starts[others], repeats) + within]
-                earlier = np.repeat(firsts[one[chosen]], repeats)
-                good = earlier < later
-                yield earlier[good], later[good], np.repeat(bits[chosen], repeats)[good]
+def _ranges(starts: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """start, start + 1 ... of each range, one after the other."""
+    return np.arange(int(sizes.sum())) + np.repeat(starts - (np.cumsum(sizes) - sizes), sizes)
 
 
 def _portions(sizes: np.ndarray) -> Iterator[slice]:
@@ -96,24 +113,18 @@ def _portions(sizes: np.ndarray) -> Iterator[slice]:
         start = stop
 
 
-def _meetings(unique: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Places of unique hashes that share a band but for one bit, each pair of places with left < right."""
+def _meetings(hashes: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Places (left < right) of hashes that differ in at most MAX_DISTANCE bits; some pairs come more than once."""
     for band in range(_BANDS):
-        keys = ((unique >> np.uint64(band * _BITS)) & np.uint64(0xFFFF)).astype(np.int64)
+        keys = ((hashes >> np.uint64(band * _BITS)) & np.uint64(0xFFFF)).astype(np.int64)
         order = np.argsort(keys, kind="stable")
-        in_order = keys[order]
-        bounds = np.searchsorted(in_order, np.arange(2**_BITS + 1))
+        bounds = np.searchsorted(keys[order], np.arange(2**_BITS + 1))
         for flip in (0, *(1 << bit for bit in range(_BITS))):
             asked = keys ^ flip
-            low, high = bounds[asked], bounds[asked + 1]
-            sizes = high - low
+            low, sizes = bounds[asked], bounds[asked + 1] - bounds[asked]
             for chosen in _portions(sizes):
-                repeats = sizes[chosen]
-                total = int(repeats.sum())
-                if not total:
-                    continue
-                left = np.repeat(np.arange(chosen.start, chosen.start + len(repeats)), repeats)
-                within = np.arange(total) - np.repeat(np.cumsum(repeats) - repeats, repeats)
-                right = order[np.repeat(low[chosen], repeats) + within]
-                good = left < right
-                yield left[good], right[good]
+                left = np.repeat(np.arange(chosen.start, chosen.start + len(sizes[chosen])), sizes[chosen])
+                right = order[_ranges(low[chosen], sizes[chosen])]
+                near = np.bitwise_count(hashes[left] ^ hashes[right]) <= MAX_DISTANCE
+                near &= left < right
+                yield left[near], right[near]
