@@ -213,6 +213,8 @@ def test_all_checks_and_a_model_are_what_is_usual(home, starts):
         ("{home}/data/empty", "holds no picture"),
         ("{home}/data/none", "neither a folder"),
         ("{home}/data/notes.txt", "of no known kind"),
+        ("file:///etc/passwd", "not an address that can be read"),
+        ("https://", "not an address that can be read"),
     ],
 )
 def test_wrong_sources_are_one_clear_sentence(home, place, words):

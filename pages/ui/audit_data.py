@@ -115,7 +115,7 @@ def tiles(audit: Audit, places: np.ndarray, column: str, *, note: bool = True) -
                 row["image"],
                 small.jpeg,
                 # A check that only says yes would say the same below every picture.
-                short(row["image"], 24) if _says_yes(column) else value_words(column, row.get(column)),
+                short(row["image"].rpartition("/")[2]) if _says_yes(column) else value_words(column, row.get(column)),
                 ", ".join(CHECKS[key].label for key in keys),
                 ", ".join(filter(None, marks)),
                 short(row["image"]),

@@ -88,7 +88,10 @@ def plan(name: str) -> None:
 
 def _look(source: Source) -> bool:
     """Whether there is anything to audit, told in one line; not more than a moment is spent on it."""
-    if "://" in source.place or "::" in source.place or source.place in NAMES:
+    if "://" in source.place or "::" in source.place:
+        cached.audit_address(source.place)  # refuses what is none
+        return True
+    if source.place in NAMES:
         return True
     count, complete = cached.audit_count(source.place, source.roots)
     if not count:

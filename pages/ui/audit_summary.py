@@ -53,7 +53,7 @@ def show_summary(name: str, audit: Audit) -> None:
             )  # fmt: skip
         if table.summary.get("bytes"):
             st.metric("Size", size_words(table.summary["bytes"]), width="content")
-        if table.summary.get("images_per_second"):
+        if table.summary.get("images_per_second", 0) >= 1:  # hardly any where all was known from an earlier audit
             st.metric("Speed", f"{table.summary['images_per_second']:,.0f} pictures/s", width="content")
     if not table.finished:
         st.caption("Near duplicates are looked for at the end; what is compared with the rest of the set may change.")
@@ -109,7 +109,10 @@ def _show_unreadable(audit: Audit) -> None:
     with st.expander(f"{len(places):,} {files} that cannot be read, and why"):
         rows = audit.table.rows(places[:_LISTED], ["image", "reason"])
         st.dataframe(
-            {"File": [short(image) for image in rows["image"]], "Reason": [short(text) for text in rows["reason"]]},
+            {
+                "File": [short(image) for image in rows["image"]],
+                "Reason": [short(text, 300) for text in rows["reason"]],
+            },
             hide_index=True,
             height="content" if len(rows) < 10 else 320,
         )

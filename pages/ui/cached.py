@@ -630,6 +630,14 @@ def audit_count(source: str, _roots: Sequence[Path] | None) -> tuple[int, bool]:
     return count, True
 
 
+@st.cache_data(show_spinner=False, ttl=600, max_entries=32)
+def audit_address(source: str) -> None:
+    """Refuse, with a DeconvError, what is no address that can be read; nothing is fetched."""
+    from deconv_core.sources import open_address
+
+    open_address(source)
+
+
 def quality_metrics() -> dict[str, str]:
     """Key -> label of what predicts quality without a reference: the bundled metric, and those calibrated here.
 
