@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 MEASURED, MODEL = "measured", "model"
 MODEL_VALUES = ("reconstruction", "low_quality")
 _KEYS = ("number", "image", "bytes", "modified", "digest")
-_ROWS, _SECONDS = 4096, 2.0
+_ROWS, _SECONDS = 16_384, 2.0
 _RECIPE = b"recipe"
 _FEW_VALUES = ("status", "reason", "format", "mode", "width", "height", "bits", "orientation", "model_reason", "issues")
 
