@@ -3,6 +3,7 @@
 import io
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -176,6 +177,28 @@ def test_blur_is_told_from_noise_and_from_soft_backgrounds():
     half_soft = blurred.copy()
     half_soft[:, :300] = sharp[:, :300]
     assert looking.edge_width(half_soft) < limit
+
+
+def test_motion_in_one_direction_is_blur():
+    sharp = grey()
+    moved = cv2.blur(sharp, (25, 1))
+    limit = CHECKS["blurry"].threshold
+    assert looking.edge_width(sharp) < limit < looking.edge_width(moved)
+    assert looking.edge_width(np.ascontiguousarray(moved.T)) > limit
+    # Where all edges run one way, the other directions say nothing.
+    stripes = np.tile((np.arange(256) // 16 % 2 * 120 + 60).astype(np.uint8), (256, 1))
+    assert looking.edge_width(stripes) < 0.6
+
+
+def test_light_that_falls_off_is_told_from_a_scene_of_many_lights():
+    scene = np.random.default_rng(5).integers(60, 200, (32, 32)).astype(np.float64)
+    ramp, corners = np.linspace(1, 0.05, 32), np.hypot(*np.mgrid[-1:1:32j, -1:1:32j])
+    tiny = np.stack([scene, scene * ramp, scene * ramp[:, None], scene / (1 + corners**2) ** 2, np.full((32, 32), 90)])
+    even, *uneven, flat = looking.unevenness(tiny.astype(np.uint8))
+    assert even < 0.5 < CHECKS["uneven_light"].threshold < min(uneven[:2])
+    brightest, last = 199 * ramp[0], 199 * ramp[28]  # of the first and of the last part
+    assert uneven[:2] == pytest.approx([np.log2((brightest + 4) / (last + 4))] * 2, abs=0.2)
+    assert flat == 0
 
 
 @pytest.mark.parametrize("sigma", [3.0, 10.0, 25.0])

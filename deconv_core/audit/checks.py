@@ -47,7 +47,7 @@ class Check:
         needs_model: Whether it comes with a model only.
         of_set: Whether it compares pictures with the rest of the set, so that it is known only at the end of a run.
         digits: Decimals worth showing.
-        version: Raised when what is measured changes; measurements of another version are not used again.
+        version: Raised when what is measured changes; tables say it, and audits of different ones are not compared.
     """
 
     key: str
@@ -152,7 +152,8 @@ _ROWS = (
         "exact_duplicate",
         "Exact duplicate",
         "",
-        "The file's bytes are those of an earlier picture (equal SHA-256). The first of them is not flagged.",
+        "The file's bytes are those of an earlier picture (equal SHA-256). The first of them is not flagged, nor are "
+        "files that cannot be read.",
         1,
         "set",
         0,
@@ -187,8 +188,9 @@ _ROWS = (
         "Blurry",
         "px",
         "Width (Gaussian sigma) of the picture's sharpest edges, from how much their slope falls when the picture is "
-        "smoothed once more. Measured with the longer side reduced by whole numbers to at most 1,024 pixels. Flagged "
-        "above the threshold.",
+        "smoothed once more; or 0.7 times the mean width across the direction in which the edges are softest, if that "
+        "is more, because motion blurs one direction only. Measured with the longer side reduced by whole numbers to "
+        "at most 1,024 pixels. Flagged above the threshold.",
         1.45,
         "above",
         0,
@@ -201,8 +203,9 @@ _ROWS = (
         "noisy",
         "Noisy",
         "of 255",
-        "Standard deviation of the noise in grey levels, from the second differences (Immerkaer 1996) of the smoothest "
-        "fifth of the blocks of 16 x 16 pixels. Flagged above the threshold.",
+        "Standard deviation of the noise in grey levels, from the second differences (Immerkaer 1996) of the block of "
+        "16 x 16 pixels that is rougher than a fifth of the others. Blocks that are nearly black or white do not "
+        "count. Measured on evenly spaced blocks of the middle 1,024 x 1,024 pixels. Flagged above the threshold.",
         4,
         "above",
         0,
@@ -215,8 +218,9 @@ _ROWS = (
         "blocky",
         "Blocky JPEG",
         "levels",
-        "By how many grey levels the mean step across the borders of 8 x 8 blocks exceeds the mean step elsewhere. "
-        "Flagged above the threshold.",
+        "By how many grey levels the mean step across the borders of 8 x 8 blocks exceeds the mean step elsewhere, "
+        "wherever the borders lie; steps of more than 24 levels count as 24. Measured on a band in the picture's "
+        "middle. Flagged above the threshold.",
         1.3,
         "above",
         0,
@@ -314,28 +318,28 @@ _ROWS = (
     Check(
         "uneven_light",
         "Uneven light",
-        "%",
-        "Range of the smooth surface (of second degree) through the picture's brightness, in percent of white, times "
-        "the share of the large-scale variation that the surface explains. Flagged above the threshold.",
-        85,
+        "doublings",
+        "How often the light doubles from the darkest to the brightest place: the range of a smooth surface (of second "
+        "degree) through the brightest levels of 8 x 8 parts, times the share of their variation that the surface "
+        "explains. Flagged above the threshold.",
+        2.4,
         "above",
         0,
-        100,
+        7,
         ("value",),
         "light",
         10,
-        digits=1,
     ),
     Check(
         "grey_as_colour",
         "Grey stored as colour",
         "levels",
-        "Largest difference between the colour channels of one pixel, for files with three channels. Flagged below the "
-        "threshold.",
+        "Largest difference between the colour channels of one pixel, for files with three channels; where it is more "
+        "than 8 levels, of 64 x 64 pixels alone. Flagged below the threshold.",
         3,
         "below",
         0,
-        16,
+        8,
         ("value",),
         "light",
         10,
@@ -390,7 +394,8 @@ _ROWS = (
         "Reconstruction outlier",
         "deviations",
         "Distance of the reconstruction (dB) from the set's median, in robust standard deviations (1.4826 times the "
-        "median absolute deviation), in either direction. Flagged above the threshold.",
+        "median absolute deviation), in either direction; sets of fewer than eight have none. Flagged above the "
+        "threshold.",
         3.5,
         "above",
         0,

@@ -144,21 +144,23 @@ def tones(counts: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def unevenness(tiny: np.ndarray) -> np.ndarray:
-    """See the check `uneven_light`; tiny pictures, shape (N, 32, 32), will do."""
-    coarse = tiny.reshape(-1, _SURFACE, 2, _SURFACE, 2).mean(axis=(2, 4)).reshape(-1, _SURFACE * _SURFACE, 1)
+    """See the check `uneven_light`; tiny pictures, shape (N, 32, 32), will do; float64, shape (N,)."""
+    side = TINY // _PARTS
+    parts = tiny.reshape(-1, _PARTS, side, _PARTS, side).max(axis=(2, 4)).reshape(-1, _PARTS * _PARTS, 1)
+    light = np.log2(parts + 4.0)  # four levels more, or black would count without end
     surface, solve = _surface()
-    fitted = surface @ (solve @ coarse)
-    spread = coarse.var(axis=(1, 2))
-    explained = 1 - (coarse - fitted).var(axis=(1, 2)) / np.maximum(spread, 1e-9)
-    return np.where(spread < 1e-9, 0.0, 100 / 255 * np.ptp(fitted, axis=(1, 2)) * np.maximum(explained, 0))
+    fitted = surface @ (solve @ light)
+    spread = light.var(axis=(1, 2))
+    explained = np.maximum(0, 1 - (light - fitted).var(axis=(1, 2)) / np.maximum(spread, 1e-9))
+    return np.where(spread < 1e-9, 0.0, np.ptp(fitted, axis=(1, 2)) * explained)
 
 
-_SURFACE = 16
+_PARTS = 8
 
 
 @lru_cache(maxsize=1)
 def _surface() -> tuple[np.ndarray, np.ndarray]:
-    y, x = (axis.ravel() for axis in np.mgrid[-1 : 1 : _SURFACE * 1j, -1 : 1 : _SURFACE * 1j])
+    y, x = (axis.ravel() for axis in np.mgrid[-1 : 1 : _PARTS * 1j, -1 : 1 : _PARTS * 1j])
     surface = np.stack([np.ones_like(x), x, y, x * y, x * x, y * y], axis=1)
     return surface, np.linalg.pinv(surface)
 
@@ -198,7 +200,8 @@ def edge_width(grey: np.ndarray, half: np.ndarray | None = None, *, noise: float
 
     The slope of an edge of width s falls by sqrt((s^2 + b^2) / (s^2 + a^2)) between the scales a and b; s follows.
     Edges are looked for at the coarser scale, where their slope has to stand out, so noise does not pass for sharpness.
-    The sharpest quarter of them decides, so a soft background does not count as long as the subject is sharp.
+    The sharpest quarter of them decides, so a soft background does not count as long as the subject is sharp. Motion
+    leaves the edges along its way sharp, so the width across the softest direction of all edges together counts too.
 
     Args:
         grey: uint8, shape (H, W).
@@ -227,27 +230,44 @@ def edge_width(grey: np.ndarray, half: np.ndarray | None = None, *, noise: float
     rows, columns = np.divmod(places[:: -(-len(places) // _EDGES)], slopes.shape[1])
     rows = 2 * rows + 1
     places = rows * slopes.shape[1] + columns
-    x, y = coarse_x.ravel()[places].astype(np.float32), coarse_y.ravel()[places].astype(np.float32)
-    coarse = (x * x + y * y) / 4  # per pixel of the whole
-    fine = np.maximum(_steepest(grey, 2 * rows, 2 * columns) - _NOISE_GAIN * noise * noise, 0)
-    ratio = _at(fine / coarse, _SHARPEST)
-    if ratio <= 1.01:
-        return _WIDEST
-    width = float(np.sqrt(max(0.0, _COARSE - ratio * _FINE) / (ratio - 1)))
-    return min(_WIDEST, width + _CROWDED * width * width)
+    coarse = np.stack([coarse_x.ravel()[places], coarse_y.ravel()[places]]).astype(np.float32) / 2  # per whole pixel
+    fine = _slopes(grey, 2 * rows, 2 * columns)
+    steepest = np.maximum(np.square(fine).sum(axis=0).max(axis=0) - 3 * _NOISE_GAIN * noise * noise, 0)
+    width = _width(_at(steepest / np.square(coarse).sum(axis=0), _SHARPEST))
+    width += _CROWDED * width * width
+    across = _softest(fine.reshape(2, -1), coarse, _NOISE_GAIN * noise * noise)
+    return min(_WIDEST, max(width, _SOFTEST * _width(across)))
 
 
-def _steepest(grey: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Largest squared slope (Sobel, in eighths of a level per pixel) of the 2 x 2 pixels from each place on."""
+def _slopes(grey: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Sobel answers (eighths of a level per pixel) of the 2 x 2 pixels from each place on: float32, (2, 4, places)."""
     around = np.arange(-1, 3)
     window = (around[:, None] * grey.shape[1] + around).reshape(4, 4, 1)
     # The places last: long rows of numbers, which takes a fifth of the time.
     near = grey.ravel()[window + (rows * grey.shape[1] + columns)].astype(np.int16)
     across = near[:, 2:] - near[:, :-2]
     along = near[2:] - near[:-2]
-    x = (across[:-2] + 2 * across[1:-1] + across[2:]).astype(np.float32)
-    y = (along[:, :-2] + 2 * along[:, 1:-1] + along[:, 2:]).astype(np.float32)
-    return (x * x + y * y).reshape(4, -1).max(axis=0)
+    x = across[:-2] + 2 * across[1:-1] + across[2:]
+    y = along[:, :-2] + 2 * along[:, 1:-1] + along[:, 2:]
+    return np.stack([x, y]).reshape(2, 4, -1).astype(np.float32)
+
+
+def _softest(fine: np.ndarray, coarse: np.ndarray, noise: float) -> float:
+    """Least ratio of squared slopes, fine to coarse, over all directions; infinite where all edges run one way.
+
+    That is the smaller root of det(F - r C) = 0 with the structure tensors F and C of slopes of shape (2, places).
+    """
+    f, c = fine @ fine.T / fine.shape[1] - noise * np.eye(2), coarse @ coarse.T / coarse.shape[1]
+    whole = c[0, 0] * c[1, 1] - c[0, 1] ** 2
+    if whole < _ONE_WAY * (c[0, 0] + c[1, 1]) ** 2:
+        return float("inf")
+    middle = (f[0, 0] * c[1, 1] + f[1, 1] * c[0, 0] - 2 * f[0, 1] * c[0, 1]) / (2 * whole)
+    return float(middle - np.sqrt(max(0.0, middle**2 - (f[0, 0] * f[1, 1] - f[0, 1] ** 2) / whole)))
+
+
+def _width(ratio: float) -> float:
+    """Gaussian sigma, in pixels, from the ratio of squared slopes, fine to coarse."""
+    return float(np.sqrt(max(0.0, _COARSE - ratio * _FINE) / (ratio - 1))) if ratio > 1.01 else _WIDEST
 
 
 def _at(values: np.ndarray, share: float) -> float:
@@ -264,10 +284,12 @@ _SHARPEST = 0.75  # share of the edges, from soft to sharp
 _FINE = 1 / 3
 _COARSE = 4 / 3 + 1 / 4 + 8 / 3
 _WEAKEST = 4  # sum of the two slopes at half the size, in half levels per pixel
-# Squared slope per squared unit of noise: 12 for each Sobel answer, and half as much again for the largest of four.
-_NOISE_GAIN = 36.0
+_NOISE_GAIN = 12.0  # squared Sobel answer per squared unit of noise; of both, half as much again in the largest of four
 # Edges of photographs are not alone, so wide ones look narrower; fitted to photographs blurred with sigma 1, 2 and 4.
 _CROWDED = 0.125
+# Most edges are softer than the sharpest quarter, so less of their width counts; fitted to sharp photographs.
+_SOFTEST = 0.7
+_ONE_WAY = 0.01
 _WIDEST = 12.0
 
 
