@@ -134,7 +134,9 @@ def _digest_here(model: str) -> str:
         return ""
 
 
-def checked(portion: list[Any], work: Callable[..., list[dict[str, Any]]], needs: Needs, *arguments: Any):
+def checked(
+    portion: list[Any], work: Callable[..., list[dict[str, Any]]], needs: Needs, *arguments: Any
+) -> list[dict[str, Any]]:
     """`work(portion, *arguments)` on a worker that has what is needed.
 
     Raises:
