@@ -257,6 +257,16 @@ def test_progress_without_a_known_total_says_what_is_done(home):
     assert progress_words(replace(running, total=5000, seconds_left=30.0)).startswith("1,234 of 5,000 pictures, about ")
 
 
+def test_an_audit_at_work_says_that_the_model_follows(folder, monkeypatch):
+    (folder / "results" / "images.parquet").unlink()
+    for message, told in (("checks: 3 of 39 pictures", True), ("model: 3 of 38 pictures", False)):
+        at_work = replace(jobs.read(folder), state="running", done=3, total=39, message=message)
+        monkeypatch.setattr(jobs, "read", lambda _, state=at_work: state)
+        app = shown(folder, "summary")
+        assert ("the model comes after them" in texts(app)) == told
+        assert "39 pictures so far" in texts(app)
+
+
 # Views
 
 
@@ -443,6 +453,9 @@ def test_values_stand_beside_their_percentile_in_the_set(folder):
     share = 100 * np.mean(dark[np.isfinite(dark)] <= dark[table.place("good_05.png")])
     assert rows["Dark"] == f"{share:.0f}"
     assert rows["Exact duplicate"] == "–"
+    bundled = app.table[0].value.set_index("Check")["In the reference set"]
+    assert 0 <= int(bundled["Dark"]) <= 100
+    assert bundled["Odd size"] == "–"  # of this set alone
 
 
 def test_a_picture_that_changed_is_shown_as_changed(folder, home):

@@ -7,7 +7,9 @@ from typing import Any
 
 import streamlit as st
 
-from deconv_core.audit.checks import CHECKS, FAMILIES
+from deconv_core.audit.checks import CHECKS
+from deconv_core.audit.recipes import recipes_of
+from deconv_core.audit.reference import percentile, reference_set
 from deconv_core.audit.review import DECISIONS
 from deconv_core.audit.risk import contributions
 from deconv_core.errors import DeconvError, ImageError
@@ -136,23 +138,28 @@ def _show_evidence(audit: Audit, row: dict[str, Any]) -> None:
 
 def _show_values(audit: Audit, row: dict[str, Any]) -> None:
     keys = [key for key in audit.table.checks if key != "unreadable"]
+    recipes = recipes_of(audit.table)
     st.table(
         {
             "Check": [CHECKS[key].label for key in keys],
             "Value": [plain(value_words(key, row[key])) for key in keys],
-            "Percentile here": [_percentile_words(audit.table.percentile(key, row[key])) for key in keys],
+            "Percentile here": [_rank_words(audit.table.percentile(key, row[key])) for key in keys],
+            "In the reference set": [_rank_words(percentile(key, row[key], recipes.get(key, {}))) for key in keys],
             "Flagged": [threshold_words(key, audit.threshold(key)) for key in keys],
-            "Family": [FAMILIES[CHECKS[key].family] for key in keys],
         },
         border="horizontal",
         hide_index=True,
     )
-    st.caption("The percentile says what share of this set is no better by this check; 100 is the best of the set.")
+    st.caption(
+        "The percentile says what share of this set is no better by this check; 100 is the best of it. The reference "
+        f"set is bundled: {reference_set()['images']:,} pictures, sample photographs as they are and damaged in every "
+        "way and strength. Checks that compare a picture with its own set have no place in another one."
+    )
     st.text(
         f"{row['width']} × {row['height']} pixels, {row['format'] or 'no format'}, {row['bytes']:,} bytes, "
         f"{row['bits']} bits per channel, SHA-256 {row['digest'] or 'none'}"
     )
 
 
-def _percentile_words(percentile: float) -> str:
+def _rank_words(percentile: float) -> str:
     return "–" if math.isnan(percentile) else f"{percentile:.0f}"

@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import pyarrow as pa
+import numpy as np
 import streamlit as st
 
 from deconv_core import jobs
@@ -46,24 +46,26 @@ def show_export(name: str, audit: Audit) -> None:
         "the recipes."
     )
     st.markdown("**A script that moves the bad pictures**")
-    _offer_script(name, audit, table.names.filter(pa.array(is_bad)).to_pylist())
+    _offer_script(name, audit, np.flatnonzero(is_bad))
     st.markdown("**Report**")
     _offer_report(name, audit, choice)
     st.markdown("**The same audit in a shell**")
     st.code(jobs.read(audit.folder).command or "Not known.", language="bash", wrap_lines=True)
 
 
-def _offer_script(name: str, audit: Audit, bad: list[str]) -> None:
-    if not bad:
+def _offer_script(name: str, audit: Audit, bad: np.ndarray) -> None:
+    if not len(bad):
         st.caption("No picture is bad, so there is nothing to move.")
         return
-    found = cached.audit_moves(audit.token, hashlib.sha256("\0".join(bad).encode()).hexdigest(), bad, audit.table)
+    found = cached.audit_moves(audit.token, hashlib.sha256(bad.tobytes()).hexdigest(), bad, audit.table)
     if not found.lines:
         st.caption(plain(f"{found.sentence} Use the list of the clean ones."))
         return
-    _offer(
-        name, "Move script", lambda: export.move_script(audit.table, bad, found=found), "move.sh", "text/x-shellscript"
-    )
+
+    def make() -> bytes:
+        return export.move_script(audit.table, audit.table.rows(bad, ["image"])["image"].tolist(), found=found)
+
+    _offer(name, "Move script", make, "move.sh", "text/x-shellscript")
     st.caption(
         f"It moves {len(found.lines):,} bad pictures into a folder beside the set, deletes nothing and overwrites "
         f"nothing. {plain(found.sentence)} Read it, then run it yourself; nothing is moved from here."

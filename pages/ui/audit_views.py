@@ -46,7 +46,7 @@ def show_audit(name: str, folder: Path) -> None:
         DeconvError: Its files are damaged.
     """
     audit = audit_data.read(folder)
-    state = watch_job(name, folder, lambda job: _show_news(name, job, audit.token if audit else ""))
+    state = watch_job(name, folder, lambda job: _show_news(name, job, audit))
     if audit is None:
         if not state.active:
             st.caption("No picture was checked, so there is nothing to look at.")
@@ -63,11 +63,13 @@ def show_audit(name: str, folder: Path) -> None:
     VIEWS[view][1](name, audit)
 
 
-def _show_news(name: str, job: JobState, shown: str) -> None:
+def _show_news(name: str, job: JobState, audit: Audit | None) -> None:
     """While the run is at work: the first findings come by themselves, later ones when they are asked for."""
     if not job.active:
         return
-    found = cached.audit_stamp(job.folder)
+    found, shown = cached.audit_stamp(job.folder), audit.token if audit else ""
+    if audit and job.message.startswith("checks") and (audit.settings.get("model") or audit.settings.get("quality")):
+        st.caption("The time is that of the quick checks; the model comes after them and takes longer.")
     if found and not shown:
         st.rerun()
     if not found:

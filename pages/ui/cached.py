@@ -759,11 +759,11 @@ def audit_drift(
 
 
 @st.cache_data(show_spinner=False, max_entries=8)
-def audit_moves(token: str, chosen: str, _images: Sequence[str], _table: AuditTable) -> Moves:
-    """Which images of an audit a script can move; `chosen` tells them apart."""
+def audit_moves(token: str, chosen: str, _places: np.ndarray, _table: AuditTable) -> Moves:
+    """Which of these rows of an audit a script can move; `chosen` tells them apart."""
     from deconv_core.audit.export import moves
 
-    return moves(_table, _images)
+    return moves(_table, _table.rows(_places, ["image"])["image"].tolist())
 
 
 # Inside a model
