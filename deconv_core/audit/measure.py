@@ -1,8 +1,8 @@
 """What is measured on one picture, quickly: its file, and by `pixels` what its pixels tell.
 
-A picture is decoded once. Plain 8-bit JPEG goes through OpenCV, which is the quickest, after Pillow has read the header
-and the end of the file was seen; everything else goes through Pillow or, where bits, transparency or colour modes need
-care, through `images.read_image`. The pixels are those that `read_image` gives, rounded to 8 bits.
+A picture is decoded once. Plain JPEG goes through simplejpeg, which is the quickest and refuses whatever is not in
+order; everything else goes through Pillow or, where bits, transparency or colour modes need care, through
+`images.read_image`. The pixels are those that `read_image` gives, rounded to 8 bits.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from deconv_core.audit.cache import Cache
 from deconv_core.audit.pixels import Look, conclude, look
 from deconv_core.errors import ImageError
-from deconv_core.images import SUFFIXES, open_header, orient, read_image, to_uint8
+from deconv_core.images import MAX_PIXELS, SUFFIXES, open_header, orient, read_image, to_uint8
 from deconv_core.memory import keep_freed_memory
 from deconv_core.sources import Item
 
@@ -89,12 +89,12 @@ def decode(data: bytes, name: str) -> Decoded:
     Raises:
         ImageError: As `images.read_image`.
     """
+    if data[:3] == _JPEG and (pixels := _decode_jpeg(data)) is not None:
+        # Where no word of it stands in the file, nothing can ask for another orientation.
+        flag = open_header(data, name=name).flag if b"Exif" in data or b"rientation" in data else 1
+        return Decoded(pixels, "JPEG", "L" if pixels.ndim == 2 else "RGB", 8, flag, flag)
     header = open_header(data, name=name)
     plain = header.bits == 8 and header.mode in ("L", "RGB") and not header.has_transparency
-    if plain and header.format == "JPEG" and _is_complete(data):
-        pixels = _decode_jpeg(data, header.mode)
-        if pixels is not None and pixels.shape[:2] == (header.height, header.width):
-            return Decoded(pixels, "JPEG", header.mode, 8, header.orientation, header.flag)
     if plain and header.format != "TIFF":
         pixels = header.load()
         return Decoded(pixels, header.format, header.mode, 8, header.orientation, header.flag)
@@ -110,16 +110,22 @@ def upright(decoded: Decoded) -> np.ndarray:
     return orient(pixels if pixels.ndim == 3 else pixels[..., None], decoded.orientation)
 
 
-def _is_complete(data: bytes) -> bool:
-    # OpenCV fills what is missing with grey and says nothing. Pillow looks closer at files without this end.
-    return data.rstrip(b"\0")[-2:] == b"\xff\xd9"
+def _decode_jpeg(data: bytes) -> np.ndarray | None:
+    """A grey or colour JPEG that is whole in every respect; None for any other, at which Pillow has to look."""
+    from simplejpeg import decode_jpeg, decode_jpeg_header
+
+    try:
+        height, width, colours, _ = decode_jpeg_header(data)
+        if colours not in _COLOURS or height * width > MAX_PIXELS:
+            return None
+        pixels = decode_jpeg(data, _COLOURS[colours])
+    except (ValueError, MemoryError):
+        return None
+    return pixels if colours != "Gray" else pixels[..., 0]
 
 
-def _decode_jpeg(data: bytes, mode: str) -> np.ndarray | None:
-    import cv2
-
-    flags = cv2.IMREAD_GRAYSCALE if mode == "L" else cv2.IMREAD_COLOR_RGB
-    return cv2.imdecode(np.frombuffer(data, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION)
+_JPEG = b"\xff\xd8\xff"
+_COLOURS = {"Gray": "GRAY", "YCbCr": "RGB"}
 
 
 def blank_row(item: Item, number: int, modified: int) -> dict[str, object]:
