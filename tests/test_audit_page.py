@@ -278,6 +278,7 @@ def test_summary_tells_how_many_and_what_is_wrong(folder):
     assert "**Dark** 7 (18 %)" in texts(app)
     assert "**Exact duplicate** 1 (2.6 %)" in texts(app)
     assert "Nothing found for: " in texts(app)
+    assert "earlier version" not in texts(app)
     assert app.dataframe[0].value["File"].tolist() == ["z_short.png"]
     for data in sent(app, "tiles"):
         assert 1 <= len(data["tiles"]) <= 4
@@ -300,6 +301,14 @@ def test_choices_taken_over_from_an_earlier_audit_are_named(folder, home):
     save_thresholds(folder, {"dark": Threshold(20.0)})
     for view in ("summary", "thresholds", "review"):
         assert "Taken over from the earlier audit of this set" in texts(shown(folder, view))
+
+
+def test_what_an_earlier_version_measured_is_told(folder):
+    path = folder / "results" / "summary.json"
+    summary = json.loads(path.read_text())
+    summary["recipes"]["dark"]["version"] = 0
+    path.write_text(json.dumps(summary))
+    assert "Measured by an earlier version, which counted otherwise: dark." in texts(shown(folder, "summary"))
 
 
 def test_a_summary_that_lacks_numbers_is_shown_without_them(folder):

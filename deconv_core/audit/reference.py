@@ -11,6 +11,7 @@ Checks that only say yes, and those that compare a picture with its own set, hav
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from collections.abc import Mapping
 from functools import cache
@@ -88,6 +89,7 @@ def main() -> None:
     from deconv_core.scoring import DEFAULT_MODEL
 
     with tempfile.TemporaryDirectory() as box:
+        os.environ["DECONV_HOME"] = box  # what was measured before may be from before a change
         _write_set(Path(box) / "set")
         settings = AuditSettings(str(Path(box) / "set"), model=DEFAULT_MODEL, quality=_QUALITY)
         run_audit(settings, Path(box) / "job")

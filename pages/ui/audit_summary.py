@@ -11,6 +11,7 @@ import streamlit as st
 
 from deconv_core.audit.checks import CHECKS
 from deconv_core.audit.earlier import taken_over
+from deconv_core.audit.recipes import difference, recipes, recipes_of
 from deconv_core.audit.table import Filter
 from deconv_core.audit.thumbnails import small_pictures
 from deconv_core.audit.words import paragraph
@@ -33,9 +34,9 @@ def show_summary(name: str, audit: Audit) -> None:
     flagged = len(table.select(audit.filter(ANY)))
     statuses = table.count_status()
     st.markdown(plain(paragraph(table, audit.thresholds, audit.weights)))
-    told = taken_over(audit.folder)
-    if told:
-        st.caption(plain(told))
+    for told in (taken_over(audit.folder), _older_words(audit)):
+        if told:
+            st.caption(plain(told))
     with st.container(horizontal=True, gap="medium"):
         st.metric("Pictures", f"{table.count:,}", width="content")
         st.metric("With an issue", share_words(flagged, table.count), width="content")
@@ -70,6 +71,16 @@ def show_summary(name: str, audit: Audit) -> None:
         st.caption(f"Nothing found for: {', '.join(nothing)}.")
     _show_unreadable(audit)
     _show_facts(audit)
+
+
+def _older_words(audit: Audit) -> str:
+    """What was measured in another way than today's rules and thresholds suppose."""
+    written, present = recipes_of(audit.table), recipes(audit.table.checks)
+    older = [key for key in audit.table.checks if difference(key, written, present)]
+    if not older:
+        return ""
+    listed = ", ".join(within(key) for key in older[:4]) + (f" and {len(older) - 4} more" if len(older) > 4 else "")
+    return f"Measured by an earlier version, which counted otherwise: {listed}. Audit the set again to rely on it."
 
 
 def _worst(audit: Audit, key: str) -> pd.DataFrame:
