@@ -25,6 +25,7 @@ from deconv_core.audit.review import (
 from deconv_core.audit.run import AuditSettings, run_audit
 from deconv_core.audit.table import AuditTable
 from pages.ui.audit_plan import Plan
+from pages.ui.cached import AuditTables
 from pages.ui.job_panel import progress_words
 from pages.ui.training_data import Source
 
@@ -265,6 +266,21 @@ def test_an_audit_at_work_says_that_the_model_follows(folder, monkeypatch):
         app = shown(folder, "summary")
         assert ("the model comes after them" in texts(app)) == told
         assert "39 pictures so far" in texts(app)
+
+
+def test_of_an_audit_at_work_one_table_is_kept_and_read_on(folder, home):
+    (folder / "results" / "images.parquet").unlink()
+    tables = AuditTables(max_entries=1)
+    first = tables.get(folder, "one")
+    assert tables.get(folder, "one") is first
+    again = tables.get(folder, "another")
+    assert again is not first
+    assert [part is first._rows.parts[name] for name, part in again._rows.parts.items()]
+    assert all(part is first._rows.parts[name] for name, part in again._rows.parts.items())
+    other = home / "jobs" / "20260103-000000-audit-b"
+    shutil.copytree(folder, other)
+    tables.get(other, "its own")
+    assert tables.get(folder, "another") is not again  # only so many are kept
 
 
 # Views
