@@ -198,6 +198,7 @@ _ROWS = (
         ("value",),
         "sharpness",
         50,
+        version=2,
     ),
     Check(
         "noisy",
@@ -329,6 +330,7 @@ _ROWS = (
         ("value",),
         "light",
         10,
+        version=2,
     ),
     Check(
         "grey_as_colour",
