@@ -22,7 +22,7 @@ from deconv_core.images import MAX_PIXELS, SUFFIXES, open_header, orient, read_i
 from deconv_core.memory import keep_freed_memory
 from deconv_core.sources import Item
 
-VERSION = 2  # raised with every change of what is measured
+VERSION = 3  # raised with every change of what is measured
 RECIPE = f"measured {VERSION}"
 
 # name -> what it is; the columns that one picture alone decides. Numbers are float32, NaN where there is none.
