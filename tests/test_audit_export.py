@@ -488,6 +488,17 @@ def test_a_report_at_the_end_of_a_run_shows_fewer_pictures(audited, tmp_path):
     assert [at_the_end(count) for count in (5, 2000, 10**6)] == [24, 30, 300]
 
 
+def test_a_report_that_fails_does_not_fail_a_finished_audit(tmp_path, monkeypatch):
+    def failing(*_, **__):
+        raise ZeroDivisionError("integer division")
+
+    monkeypatch.setattr(export, "report_file", failing)
+    write_audit(tmp_path, "a", 3, 0, 1)
+    status = json.loads((tmp_path / "a job" / "status.json").read_text())
+    assert status["state"] == "finished"
+    assert "report are lacking (integer division)" in (tmp_path / "a job" / "log.txt").read_text()
+
+
 # Recipes
 
 

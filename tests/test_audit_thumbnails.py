@@ -129,3 +129,23 @@ def test_a_large_jpeg_is_decoded_small_and_upright():
 def test_a_jpeg_that_was_cut_short_has_no_thumbnail():
     with pytest.raises(ImageError, match="cut short"):
         module._small(file_bytes(90, "JPEG", (1600, 1000))[:90_000], "a.jpg", 224)
+
+
+@pytest.mark.parametrize("size", [(1000, 3), (2, 900)])
+def test_a_strip_of_a_jpeg_is_made_small(size):
+    small = Image.open(io.BytesIO(module._small(file_bytes(90, "JPEG", size), "a.jpg", 224)))
+    assert max(small.size) == 224
+    assert min(small.size) == 1
+
+
+def test_a_picture_that_no_one_foresaw_does_not_take_the_others_along(folder, monkeypatch):
+    def failing(data, name, side):
+        if name == "a.png":
+            raise ZeroDivisionError("integer division")
+        return b"small"
+
+    monkeypatch.setattr(module, "_small", failing)
+    found = small_pictures(folder, ["a.png", "b.png"])
+    assert found["a.png"].jpeg is None
+    assert "a.png could not be made small (ZeroDivisionError)" in found["a.png"].told
+    assert found["b.png"].jpeg == b"small"

@@ -426,7 +426,12 @@ class _Run:
         self.job.status("writing lists, tables and report")
         table = AuditTable(self.job.folder)
         earlier.take_decisions(self.job.folder, table)
-        for sentence in export.write_results(self.job.folder, table, num_pictures=export.at_the_end(table.count)):
+        try:
+            told = export.write_results(self.job.folder, table, num_pictures=export.at_the_end(table.count))
+        except Exception as error:  # what was measured is written; what is made of it can be made again
+            reason = (str(error).splitlines() or [""])[0][:200] or type(error).__name__
+            told = [f"lists, tables or report are lacking ({reason}); make them with: audit --outputs-only"]
+        for sentence in told:
             self.job.log(sentence)
 
     # Small things

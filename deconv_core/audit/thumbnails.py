@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from deconv_core.archives import shown
 from deconv_core.audit.measure import decode
 from deconv_core.audit.pixels import reduced
 from deconv_core.audit.run import AuditSettings, settings_from
@@ -139,6 +140,8 @@ def _make(item: Item | str, digest: str, side: int, file: Path) -> Small:
         small = Small(_small(data, PurePosixPath(item.name).name, side), "" if is_same else CHANGED)
     except ImageError as error:
         small = Small(None, str(error) if is_same else CHANGED)
+    except Exception as error:  # one picture that no one foresaw must not take a page, a report or a run along
+        return Small(None, f"{shown(item.name)} could not be made small ({type(error).__name__}); look at the file.")
     if is_same:
         _keep(file, small.jpeg if small.jpeg is not None else _NO_PICTURE + small.told.encode())
     return small
@@ -199,7 +202,7 @@ def _decoded(data: bytes, name: str, side: int) -> tuple[np.ndarray, int]:
     plain = header.bits == 8 and header.mode in ("L", "RGB") and not header.has_transparency
     if plain and header.format == "JPEG":
         share = min(1.0, side / max(header.width, header.height))
-        header.image.draft(header.mode, (int(header.width * share), int(header.height * share)))
+        header.image.draft(header.mode, (max(1, int(header.width * share)), max(1, int(header.height * share))))
         return header.load(), header.orientation
     decoded = decode(data, name)
     return reduced(decoded.pixels, 2 * side), decoded.orientation  # averages first: quick, and without patterns
