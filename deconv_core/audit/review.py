@@ -3,7 +3,7 @@
 Decisions are lines appended to `results/review.jsonl`, so nothing is lost and everything can be undone; thresholds lie
 in `results/thresholds.json`, points of the quality risk in `results/weights.json`, the sample that "surprise me" drew
 in `results/surprise.json`. All of it belongs to the data set: the next audit of the same source takes it over, see
-`take_over`.
+`deconv_core.audit.earlier`.
 """
 
 from __future__ import annotations
@@ -364,9 +364,11 @@ def draw_surprise(
     ranked = passes[np.argsort(risk[passes], kind="stable")]
     chosen: list[int] = []
     wanted = min(count, len(ranked))
-    for number, stratum in enumerate(np.array_split(ranked, _STRATA)):
+    # Of a count that four does not divide, samples and strata are rounded alike: none has fewer than is drawn from it.
+    for number in range(_STRATA):
+        first, last = (len(ranked) * border // _STRATA for border in (number, number + 1))
         size = wanted * (number + 1) // _STRATA - wanted * number // _STRATA
-        chosen.extend(generator.choice(stratum, min(size, len(stratum)), replace=False).tolist())
+        chosen.extend(generator.choice(ranked[first:last], size, replace=False).tolist())
     names = [table.names[place].as_py() for place in generator.permutation(np.array(chosen, np.int64))]
     content = {
         "images": names,
