@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from deconv_core.models.inference import Reconstructor
-    from deconv_core.sources import Item
+    from deconv_core.places import Item
 
 SEVERITIES = (1.0, 2.0, 3.0, 4.0, 5.0)
 # Larger pictures are reduced to this many pixels before anything else: time and memory grow with the pixels.
@@ -58,7 +58,7 @@ class CompareSettings:
         severities: Above 0, up to 5.
         max_images: At most so many pictures, drawn by the seed; 0 takes all.
         seed: Decides noise, lost blocks and which pictures are drawn.
-        within_roots: Open nothing outside `sources.page_roots(data)`; for requests that come through a page.
+        within_roots: Open nothing outside `roots.page_roots(data)`; for requests that come through a page.
     """
 
     data: str
@@ -256,7 +256,7 @@ class _Run:
 
     def __init__(self, settings: CompareSettings, job: JobFolder, command: str):
         from deconv_core.scoring import default_model, recipes
-        from deconv_core.sources import Fingerprint
+        from deconv_core.survey import Fingerprint
 
         self.settings, self.job, self.command = settings, job, command
         self.results = job.results
@@ -505,7 +505,8 @@ class _Names:
 
 
 def _items(settings: CompareSettings) -> Iterator[Item]:
-    from deconv_core.sources import iterate, page_roots
+    from deconv_core.roots import page_roots
+    from deconv_core.sources import iterate
 
     roots = page_roots(settings.data) if settings.within_roots else None
     return iterate(settings.data, include=settings.include, allowed_roots=roots)

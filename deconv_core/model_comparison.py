@@ -13,7 +13,7 @@ from deconv_core.errors import DeconvError, ImageError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from deconv_core.sources import Item
+    from deconv_core.places import Item
 
 MEASURES = {"psnr": "PSNR", "ssim": "SSIM"}
 MAX_PICTURES = 200

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from deconv_core.errors import DeconvError
 
 if TYPE_CHECKING:
-    from deconv_core.sources import Survey
+    from deconv_core.survey import Survey
     from deconv_core.training import TrainSettings
 
 # A mix of damage that restoring models are usually asked for; mild to strong.

@@ -171,7 +171,7 @@ def contamination(
         data_set: Name of the set that is judged, as well as it is known; "" for none.
         card: The card of the model the metric uses, or of the metric itself: `trained_on`, `data_digest`,
             `calibrated_on` (a text, or a mapping with `data_set` and `digest`) and `trained_on_scores`.
-        data_digest: Digest of the pictures, as `sources.read_pictures` gives it, to compare with the card's.
+        data_digest: Digest of the pictures, as `picture_set.read_pictures` gives it, to compare with the card's.
         scores_digest: Digest of the table of scores, to compare with that of `calibrated_on`.
 
     Example:

@@ -28,7 +28,7 @@ from deconv_core.files import write_json, write_whole
 from deconv_core.jobs import JobFolder, check_resume
 
 if TYPE_CHECKING:
-    from deconv_core.sources import PictureSet
+    from deconv_core.picture_set import PictureSet
 
 OBJECTIVES = ("reconstruct", "restore")
 OPTIMIZERS = ("adam", "adamw", "sgd")
@@ -68,7 +68,7 @@ class TrainSettings:
             it; weights, validation and the saved model stay float32.
         seed: Decides weights, patches and degradations.
         name, label, licence, note: For the card.
-        within_roots: Open nothing outside `sources.page_roots(data)`; for requests that come through a page.
+        within_roots: Open nothing outside `roots.page_roots(data)`; for requests that come through a page.
     """
 
     data: str
@@ -441,7 +441,8 @@ def batch_maker_for(settings: TrainSettings) -> Callable[[int], tuple[np.ndarray
 
 
 def _read(settings: TrainSettings, channels: int) -> PictureSet:
-    from deconv_core.sources import page_roots, read_pictures
+    from deconv_core.picture_set import read_pictures
+    from deconv_core.roots import page_roots
 
     roots = page_roots(settings.data) if settings.within_roots else None
     return read_pictures(settings.data, channels=channels, include=settings.include, allowed_roots=roots)

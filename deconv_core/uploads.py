@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from deconv_core.archives import Limits, is_archive, list_members, shown, size_text
 from deconv_core.errors import DeconvError, ImageError
-from deconv_core.sources import EXTENSIONS, Fingerprint
+from deconv_core.sources import EXTENSIONS
+from deconv_core.survey import Fingerprint
 from deconv_core.workspace import folder
 
 if TYPE_CHECKING:

@@ -426,7 +426,7 @@ def test_a_resumed_run_measures_nothing_again_also_where_only_reading_tells_a_si
 
 def test_what_could_not_be_read_at_all_is_tried_again(tmp_path, monkeypatch):
     from deconv_core.errors import ImageError
-    from deconv_core.sources import Item
+    from deconv_core.places import Item
 
     data = write_set(tmp_path / "data", 12)
     (data / "0004.png").write_bytes(b"damaged")
@@ -618,7 +618,8 @@ def test_progress_is_told_for_each_stage_and_leaves_out_what_was_taken_over(tmp_
 
 def test_little_is_held_in_memory_and_the_first_pieces_are_small():
     from deconv_core.audit.run import _held, _pieces, _weight
-    from deconv_core.sources import Item, iterate
+    from deconv_core.places import Item
+    from deconv_core.sources import iterate
 
     def pieces(items, weigh, first=4, most=64):
         return [len(piece) for piece in _pieces(((0, item) for item in items), first, most, weigh)]
@@ -692,7 +693,7 @@ def test_a_folder_whose_name_is_no_text_is_audited_and_remembered(tmp_path):
 
 def test_parts_carry_on_counting_and_a_damaged_one_is_recognised(tmp_path):
     from deconv_core.audit.measure import blank_row
-    from deconv_core.sources import Item
+    from deconv_core.places import Item
 
     for number in range(3):
         writer = PartWriter(tmp_path, MEASURED)

@@ -51,7 +51,7 @@ def grey(key: str = "coffee") -> np.ndarray:
 
 
 def measured(number, modified):
-    from deconv_core.sources import Item
+    from deconv_core.places import Item
 
     (row,) = measure.measure_chunk([(number, modified, Item("a.png", origin=file_bytes(coffee()[:50, :60])))])
     return row

@@ -8,7 +8,7 @@ import pytest
 from deconv_core import presets
 from deconv_core.errors import DeconvError
 from deconv_core.presets import PRESETS, check_data, command_words, model_name, settings_for, suggest, time_words
-from deconv_core.sources import Survey
+from deconv_core.survey import Survey
 from deconv_core.training import TrainSettings
 
 

@@ -72,7 +72,7 @@ def test_a_run_leaves_a_model_a_card_a_history_and_its_status(settings, tmp_path
 
 def test_the_saved_model_gives_the_validation_score_on_its_card(settings, tmp_path):
     from deconv_core.models.saving import load_model
-    from deconv_core.sources import read_pictures
+    from deconv_core.picture_set import read_pictures
     from deconv_core.training import _split, _Validation
 
     card = train(settings, tmp_path / "job")
@@ -123,7 +123,7 @@ def test_restoring_learns_to_take_noise_away(settings, tmp_path):
 def test_the_linear_path_starts_at_the_principal_components(settings, tmp_path):
     """Before any training the photo network is the projection onto the leading components of 8x8 patches."""
     from deconv_core.models import architecture
-    from deconv_core.sources import read_pictures
+    from deconv_core.picture_set import read_pictures
     from deconv_core.training import _batch_maker, _initialise_linear_path
 
     pictures = read_pictures(settings.data, channels=3).pictures

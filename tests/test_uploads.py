@@ -14,7 +14,8 @@ import pytest
 from deconv_core import uploads
 from deconv_core.archives import Limits
 from deconv_core.errors import DeconvError
-from deconv_core.sources import iterate, survey
+from deconv_core.sources import iterate
+from deconv_core.survey import survey
 from deconv_core.uploads import UploadLimits, forget_upload, keep_uploads, safe_name
 
 SMALL = UploadLimits(

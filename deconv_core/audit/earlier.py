@@ -1,9 +1,11 @@
 """What people chose for a data set counts for its next audit: thresholds, points of the quality risk, decisions.
 
 The workspace remembers, for every source, the folders in which it was audited. A new audit looks there for the last one
-in which somebody chose anything. Thresholds and points are copied when it begins, and can be changed or reset like any
-others. Decisions follow when all is measured, since they belong to contents and not to names: a picture that was
-renamed keeps its decision, one that was changed is open again. `results/taken_over.json` says what came from where.
+that came to its end and in which somebody chose anything. Thresholds and points are copied when it begins, and can be
+changed or reset like any others; thresholds of checks that measure otherwise by now are left out. The rest follows when
+all is measured: thresholds chosen by a share of the set are found anew, and decisions are taken over by contents and
+not by names, so a picture that was renamed keeps its decision, and one that was changed is open again.
+`results/taken_over.json` says what came from where, as it was then.
 """
 
 from __future__ import annotations
@@ -11,75 +13,121 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from deconv_core.audit.review import Review, places_of, read_thresholds, read_weights
+from deconv_core.audit.checks import CHECKS
+from deconv_core.audit.recipes import difference, recipes_of
+from deconv_core.audit.review import (
+    Review,
+    places_of,
+    read_thresholds,
+    read_weights,
+    save_thresholds,
+    save_weights,
+)
 from deconv_core.audit.table import AuditTable
+from deconv_core.audit.words import lower
 from deconv_core.errors import DeconvError
 from deconv_core.files import write_json
-from deconv_core.sources import NAMES
+from deconv_core.named_sets import NAMES
 from deconv_core.workspace import folder as workspace_folder
 
-_CHOSEN = ("thresholds.json", "weights.json", "review.jsonl")
 _REMEMBERED = 50  # folders of one source
 
 
-def begin(folder: Path, data: str, include: str) -> None:
-    """Remember that a source is audited in a folder, and copy thresholds and points from the audit before.
+def begin(folder: Path, data: str, include: str, made: Mapping[str, Any]) -> None:
+    """Remember that a source is audited in a folder, and take thresholds and points from the audit before.
 
     An audit must never fail for this: what cannot be read or written is left out.
+
+    Args:
+        folder: The job folder of the new audit.
+        data, include: Its source.
+        made: Its recipes, see `recipes.recipes`.
     """
     with contextlib.suppress(DeconvError, OSError, ValueError):
         file = _register(data, include)
         known = _folders(file)
         write_json(file, {"data": data, "folders": [*known, str(folder)][-_REMEMBERED:]})
-        source = _last_with_choices(known, folder)
-        results = folder / "results"
-        if source is None or (results / "taken_over.json").exists():
+        source = next((Path(name) for name in reversed(known) if Path(name) != folder and _has_choices(name)), None)
+        if source is None:
             return
-        for name in _CHOSEN[:2]:
-            if (source / "results" / name).exists() and not (results / name).exists():
-                shutil.copyfile(source / "results" / name, results / name)
-        write_json(results / "taken_over.json", {"folder": str(source)})
+        before = recipes_of(AuditTable(source))
+        thresholds, left_out = read_thresholds(source), {}
+        for key in list(thresholds):
+            why = difference(key, before, made) if key in made else "not made in the second"
+            if why:
+                left_out[key] = why
+                del thresholds[key]
+        weights = read_weights(source)
+        save_thresholds(folder, thresholds)
+        save_weights(folder, weights)
+        note = {"folder": str(source), "name": _name(source), "weights": weights, "left_out": left_out}
+        note["thresholds"] = {key: chosen.value for key, chosen in thresholds.items()}
+        write_json(folder / "results" / "taken_over.json", note)
 
 
-def take_decisions(folder: Path, table: AuditTable) -> None:
-    """Take over the decisions of the audit that `begin` found, once; those taken in this one meanwhile count more."""
-    note = _read(folder)
-    if not note or "decisions" in note:
-        return
+def finish(folder: Path, table: AuditTable) -> None:
+    """What can be told once all is measured: thresholds chosen by a share, and the decisions of the audit before.
+
+    Decisions are taken over once; those taken in this audit meanwhile count more. As in `begin`, nothing fails for it.
+    """
     with contextlib.suppress(DeconvError, OSError, ValueError):
-        source = Path(note["folder"])
-        taken, gone = _decisions(AuditTable(source), Review(source).decisions, table)
+        _find_shares(folder, table)
+        note = _read(folder)
+        if not note or "decisions" in note:
+            return
+        taken, gone = {}, 0
+        with contextlib.suppress(DeconvError, OSError, ValueError):  # it may be gone by now
+            source = Path(note["folder"])
+            taken, gone = _decisions(AuditTable(source), Review(source).decisions, table)
         review = Review(folder)
         taken = {image: decision for image, decision in taken.items() if image not in review.decisions}
         review.decide_all(taken)
         write_json(folder / "results" / "taken_over.json", {**note, "decisions": len(taken), "open": gone})
 
 
+def _find_shares(folder: Path, table: AuditTable) -> None:
+    """Thresholds chosen to flag a share of the pictures flag that share of those there are now."""
+    saved = read_thresholds(folder)
+    found = {
+        key: replace(chosen, value=table.threshold_at(key, chosen.percent))
+        for key, chosen in saved.items()
+        if chosen.percent is not None and key in table.checks
+    }
+    if found:
+        save_thresholds(folder, {**saved, **found})
+
+
 def taken_over(folder: Path | str) -> str:
-    """Where thresholds, points and decisions of an audit came from, in a sentence; "" where nothing was taken over."""
+    """Where thresholds, points and decisions of an audit came from, in sentences; "" where nothing was taken over."""
     note = _read(Path(folder))
     if not note:
         return ""
-    source = Path(note["folder"])
     counts = (
-        (len(read_thresholds(source)), "threshold", "thresholds"),
-        (int(bool(read_weights(source))), "the points of the quality risk", ""),
+        (len(note.get("thresholds", ())), "threshold", "thresholds"),
+        (int(bool(note.get("weights"))), "the points of the quality risk", ""),
         (int(note.get("decisions", 0)), "decision", "decisions"),
     )
     told = [one if not many else f"{count:,} {one if count == 1 else many}" for count, one, many in counts if count]
-    still = int(note.get("open", 0))
-    ending = f" {still:,} decided there have changed or are gone, and count for nothing here." if still else ""
-    if not told and not ending:
+    endings = []
+    if still := int(note.get("open", 0)):
+        endings.append(f"{still:,} decided there have changed or are gone, and count for nothing here.")
+    left_out = [f"{lower(CHECKS[key].label)} ({why})" for key, why in note.get("left_out", {}).items() if key in CHECKS]
+    if left_out:
+        endings.append(
+            f"Left out are thresholds of what that audit, the first, does not measure as this one: {', '.join(left_out)}."
+        )
+    if not told and not endings:
         return ""
-    listed = f"{', '.join(told[:-1])} and {told[-1]}" if len(told) > 1 else "".join(told) or "Nothing"
-    return f"Taken over from the earlier audit of this set, {_name(source)}: {listed}.{ending}"
+    listed = f"{', '.join(told[:-1])} and {told[-1]}" if len(told) > 1 else "".join(told) or "nothing"
+    name = note.get("name") or _name(Path(note["folder"]))
+    return " ".join([f"Taken over from the earlier audit of this set, {name}: {listed}.", *endings])
 
 
 def _decisions(before: AuditTable, decided: Mapping[str, str], now: AuditTable) -> tuple[dict[str, str], int]:
@@ -120,12 +168,17 @@ def _folders(file: Path) -> list[str]:
         return []
 
 
-def _last_with_choices(folders: list[str], own: Path) -> Path | None:
-    for name in reversed(folders):
-        results = Path(name) / "results"
-        if Path(name) != own and any((results / file).exists() for file in _CHOSEN):
-            return Path(name)
-    return None
+def _has_choices(folder: str) -> bool:
+    """Whether an audit has come to its end and holds what people chose; what it took over and was reset is chosen too."""
+    results = Path(folder) / "results"
+    if not (results / "images.parquet").exists():
+        return False
+    note = _read(Path(folder))
+    return (
+        "decisions" in note
+        if note
+        else bool(read_thresholds(folder) or read_weights(folder) or Review(folder).decisions)
+    )
 
 
 def _read(folder: Path) -> dict[str, Any]:

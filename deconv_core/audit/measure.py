@@ -20,7 +20,7 @@ from deconv_core.audit.pixels import Look, conclude, look
 from deconv_core.errors import ImageError
 from deconv_core.images import MAX_PIXELS, SUFFIXES, open_header, orient, read_image, to_uint8
 from deconv_core.memory import keep_freed_memory
-from deconv_core.sources import Item
+from deconv_core.places import Item
 
 VERSION = 3  # raised with every change of what is measured
 RECIPE = f"measured {VERSION}"

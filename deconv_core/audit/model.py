@@ -18,7 +18,7 @@ from deconv_core.audit.pixels import reduced
 from deconv_core.errors import DeconvError, ImageError
 from deconv_core.images import read_image, to_channels
 from deconv_core.memory import keep_freed_memory
-from deconv_core.sources import Item
+from deconv_core.places import Item
 
 if TYPE_CHECKING:
     from deconv_core.models.inference import Reconstructor

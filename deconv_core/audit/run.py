@@ -47,7 +47,11 @@ from deconv_core.comparison import peak_memory, versions
 from deconv_core.errors import DeconvError
 from deconv_core.files import write_json
 from deconv_core.jobs import JobFolder, check_resume
-from deconv_core.sources import NAMES, Fingerprint, Item, count, iterate, page_roots
+from deconv_core.named_sets import NAMES
+from deconv_core.places import Item
+from deconv_core.roots import page_roots
+from deconv_core.sources import count, iterate
+from deconv_core.survey import Fingerprint
 from deconv_core.workspace import folder as workspace_folder
 
 if TYPE_CHECKING:
@@ -78,7 +82,7 @@ class AuditSettings:
         scheduler: Address of a Dask scheduler, or "here" for threads in this process; "" for
             DASK_SCHEDULER_ADDRESS or, without it, threads. What comes through a page cannot name one.
         seed: Decides which pictures "surprise me" draws.
-        within_roots: Open nothing outside `sources.page_roots(data)`; for requests that come through a page.
+        within_roots: Open nothing outside `roots.page_roots(data)`; for requests that come through a page.
     """
 
     data: str
@@ -421,13 +425,14 @@ class _Run:
 
     def _write_results(self) -> None:
         from deconv_core.audit import export
+        from deconv_core.audit.report import at_the_end
         from deconv_core.audit.table import AuditTable
 
         self.job.status("writing lists, tables and report")
         table = AuditTable(self.job.folder)
         earlier.take_decisions(self.job.folder, table)
         try:
-            told = export.write_results(self.job.folder, table, num_pictures=export.at_the_end(table.count))
+            told = export.write_results(self.job.folder, table, num_pictures=at_the_end(table.count))
         except Exception as error:  # what was measured is written; what is made of it can be made again
             reason = (str(error).splitlines() or [""])[0][:200] or type(error).__name__
             told = [f"lists, tables or report are lacking ({reason}); make them with: audit --outputs-only"]

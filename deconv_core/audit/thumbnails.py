@@ -24,7 +24,9 @@ from deconv_core.audit.run import AuditSettings, settings_from
 from deconv_core.audit.table import AuditTable
 from deconv_core.errors import ImageError
 from deconv_core.images import Picture, open_header, orient
-from deconv_core.sources import NAMES, Entry, Item, page_roots, reopen
+from deconv_core.named_sets import NAMES
+from deconv_core.places import Entry, Item, reopen
+from deconv_core.roots import page_roots
 
 SIDE = 224  # pixels of the longer side
 QUALITY = 80

@@ -20,7 +20,7 @@ from deconv_core.audit.measure import measure_chunk
 from deconv_core.audit.whole import add_set_columns
 from deconv_core.distortions import DISTORTIONS, distort
 from deconv_core.images import read_image, to_uint8
-from deconv_core.sources import Item
+from deconv_core.places import Item
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from deconv_core.models.inference import Reconstructor
-    from deconv_core.sources import Item
+    from deconv_core.places import Item
 
 MAX_POINTS = 10_000
 SIDE = 128  # pixels: every picture is cut to a square and brought to this side first

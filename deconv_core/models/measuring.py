@@ -82,8 +82,8 @@ def write_measures(name: str, data: str, *, data_name: str) -> dict[str, Any]:
     from deconv_core.metrics.laws import check_many
     from deconv_core.models.checkerboard import checkerboard
     from deconv_core.models.saving import load_model, update_card
+    from deconv_core.picture_set import read_pictures
     from deconv_core.samples import digits, photographs
-    from deconv_core.sources import read_pictures
 
     model = load_model(name)
     found = read_pictures(data, channels=model.channels)

@@ -10,8 +10,8 @@ import streamlit as st
 
 from deconv_core.audit.checks import CHECKS, FAMILIES
 from deconv_core.errors import DeconvError
+from deconv_core.named_sets import NAMES
 from deconv_core.scoring import DEFAULT_MODEL
-from deconv_core.sources import NAMES
 from pages.ui import cached
 from pages.ui.inputs import plain
 from pages.ui.job_panel import start_job

@@ -23,7 +23,7 @@ from deconv_core import inspection
 from deconv_core.errors import DeconvError
 from deconv_core.images import Picture, encode_png, encode_webp, read_image, to_uint8
 from deconv_core.inspection import Recall, Recalling
-from deconv_core.sources import NAMES
+from deconv_core.named_sets import NAMES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from deconv_core.model_comparison import Comparison
     from deconv_core.models.inside import Depth, Projection, Readout
     from deconv_core.models.latent import LatentMap
-    from deconv_core.sources import Survey
+    from deconv_core.survey import Survey
     from deconv_core.training import Estimate, TrainSettings
 
 # Pictures go to the browser with at most this many pixels; error maps are made at that size too.
@@ -373,7 +373,8 @@ class Surveys:
 
     def get(self, source: str, roots: Sequence[Path] | None, report: Callable[[int], None]) -> Survey:
         """The survey kept, or made now."""
-        from deconv_core.sources import check_inside_roots, survey
+        from deconv_core.roots import check_inside_roots
+        from deconv_core.survey import survey
 
         if roots is not None and "://" not in source and source not in NAMES:
             check_inside_roots(source, roots)  # roots may have changed since the survey was made
@@ -633,7 +634,7 @@ def audit_count(source: str, _roots: Sequence[Path] | None) -> tuple[int, bool]:
 @st.cache_data(show_spinner=False, ttl=600, max_entries=32)
 def audit_address(source: str) -> None:
     """Refuse, with a DeconvError, what is no address that can be read; nothing is fetched."""
-    from deconv_core.sources import open_address
+    from deconv_core.addresses import open_address
 
     open_address(source)
 

@@ -22,7 +22,7 @@ from pages.ui.job_panel import start_job
 from pages.ui.training_data import Source, choose_source, look_at
 
 if TYPE_CHECKING:
-    from deconv_core.sources import Survey
+    from deconv_core.survey import Survey
 
 USUAL_METRICS = (
     *("deconv", "deconv_control", "recon_pair_psnr", "recon_pair_ssim", "recon_self_ssim"),

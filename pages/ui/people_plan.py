@@ -16,8 +16,9 @@ from deconv_core.direction import direction_words, metric_direction, plain_name
 from deconv_core.errors import DeconvError
 from deconv_core.human_scores import NO_COLUMN, sheet_names
 from deconv_core.metrics import METRICS, metric
+from deconv_core.roots import check_inside_roots
 from deconv_core.scoring import DEFAULT_MODEL
-from deconv_core.sources import check_inside_roots, list_files
+from deconv_core.sources import list_files
 from pages.ui import cached
 from pages.ui.inputs import choose_model, plain
 from pages.ui.job_panel import start_job

@@ -11,8 +11,9 @@ import streamlit as st
 from deconv_core.errors import DeconvError
 from deconv_core.human_scores import TABLE_ENDINGS
 from deconv_core.jobs import list_jobs
+from deconv_core.roots import allowed_roots, check_inside_roots
 from deconv_core.score_layouts import LAYOUTS, recognise
-from deconv_core.sources import EXTENSIONS, allowed_roots, check_inside_roots
+from deconv_core.sources import EXTENSIONS
 from deconv_core.uploads import Upload, forget_upload, keep_uploads
 from pages.ui.inputs import plain
 

@@ -13,13 +13,15 @@ import streamlit as st
 from deconv_core.errors import DeconvError
 from deconv_core.images import encode_png
 from deconv_core.jobs import list_jobs
-from deconv_core.sources import EXTENSIONS, FETCHED_NAMES, allowed_roots
+from deconv_core.named_sets import FETCHED_NAMES
+from deconv_core.roots import allowed_roots
+from deconv_core.sources import EXTENSIONS
 from deconv_core.uploads import forget_upload, keep_uploads
 from pages.ui import cached
 from pages.ui.inputs import plain
 
 if TYPE_CHECKING:
-    from deconv_core.sources import Survey
+    from deconv_core.survey import Survey
 
 BUNDLED = {"samples": "Bundled photographs", "digits": "Drawn digits"}
 KINDS = {**BUNDLED, "upload": "Your own pictures", "server": "On the server", "named": "Known data sets"}

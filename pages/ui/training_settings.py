@@ -27,7 +27,7 @@ from pages.ui.inputs import plain
 from pages.ui.training_data import Source
 
 if TYPE_CHECKING:
-    from deconv_core.sources import Survey
+    from deconv_core.survey import Survey
     from deconv_core.training import TrainSettings
 
 _OBJECTIVES = {
