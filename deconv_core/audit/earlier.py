@@ -121,7 +121,7 @@ def taken_over(folder: Path | str) -> str:
     left_out = [f"{lower(CHECKS[key].label)} ({why})" for key, why in note.get("left_out", {}).items() if key in CHECKS]
     if left_out:
         endings.append(
-            f"Left out are thresholds of what that audit, the first, does not measure as this one: {', '.join(left_out)}."
+            f"Thresholds of what that audit (the first) measured otherwise were left out: {', '.join(left_out)}."
         )
     if not told and not endings:
         return ""
@@ -169,7 +169,7 @@ def _folders(file: Path) -> list[str]:
 
 
 def _has_choices(folder: str) -> bool:
-    """Whether an audit has come to its end and holds what people chose; what it took over and was reset is chosen too."""
+    """Whether an audit has come to its end and holds what people chose, or what they reset of what it took over."""
     results = Path(folder) / "results"
     if not (results / "images.parquet").exists():
         return False

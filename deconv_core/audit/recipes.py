@@ -1,26 +1,37 @@
 """How the columns of an audit came about: rule, version and threshold of every check, and the model with its digest.
 
-Recipes travel in the metadata of `images.parquet`, in `summary.json` and beside every CSV. Two audits can be compared
-in a column only where its recipes agree, see `difference`.
+A run writes them into `results/recipes.json` when it begins. They travel in the metadata of `images.parquet`, in
+`summary.json` and beside every CSV. Two audits can be compared in a column only where its recipes agree, see
+`difference`; where a version was not written down, as in the oldest audits, they do not.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deconv_core.audit.checks import CHECKS
 from deconv_core.audit.measure import RECIPE
 from deconv_core.audit.risk import LARGEST, default_weights
+from deconv_core.files import write_json
 
 if TYPE_CHECKING:
     from deconv_core.audit.run import AuditSettings
     from deconv_core.audit.table import AuditTable
 
-_MODEL_VERSION = 2
+UNKNOWN = "unknown"  # stands for a version that nobody wrote down; agrees with none
+_MODEL_VERSION = 2  # raised with every change of what the model's part measures
 # What makes a number another one; label, rule and threshold only tell what it is and what follows from it.
-_IDENTITY = ("version", "measured_by", "model", "model_digest", "max_side", "quality")
-_WORDS = {"version": "version", "measured_by": "measurement", "model": "model", "max_side": "working size"}
+_IDENTITY = ("version", "measured_by", "model_version", "model", "model_digest", "max_side", "quality")
+_WORDS = {
+    "version": "version",
+    "measured_by": "measurement",
+    "model_version": "version of the model's part",
+    "model": "model",
+    "max_side": "working size",
+}
 
 
 def model_facts(settings: AuditSettings) -> dict[str, Any]:
@@ -59,6 +70,8 @@ def recipes(
         if row.flags_when != "set":
             found[key]["threshold"] = row.threshold
         found[key] |= {"version": row.version, "measured_by": RECIPE}
+        if row.needs_model:
+            found[key]["model_version"] = _MODEL_VERSION
         if row.needs_model and settings is not None:
             if key == "low_quality":
                 found[key]["quality"] = facts.get("quality", {"key": settings.quality})
@@ -74,15 +87,38 @@ def recipes(
     return found
 
 
+def write_begun(results: Path, parts: Mapping[str, str], made: Mapping[str, Any]) -> None:
+    """Write down by what a run measures, before it does.
+
+    Args:
+        results: Its `results/` folder.
+        parts: Kind of part -> identity of what it is measured by, as its parts say.
+        made: Recipes of the columns.
+    """
+    write_json(results / "recipes.json", {"parts": dict(parts), "columns": dict(made)})
+
+
+def read_begun(results: Path) -> dict[str, Any]:
+    """`parts` and `columns` as `write_begun` takes them; empty in audits that wrote nothing down."""
+    try:
+        content = json.loads((results / "recipes.json").read_bytes())
+    except (OSError, ValueError):
+        return {}
+    is_whole = isinstance(content, dict) and all(isinstance(content.get(name), dict) for name in ("parts", "columns"))
+    return content if is_whole else {}
+
+
 def recipes_of(table: AuditTable) -> dict[str, Any]:
-    """The recipes of an audit's columns as far as they were written down; of an older audit, or of one at work, they
-    come from its settings, without digests."""
+    """The recipes of an audit's columns; where none were written down, those of its settings in UNKNOWN versions."""
     from deconv_core.audit.run import settings_from
 
-    written = table.summary.get("recipes")
+    written = table.summary.get("recipes") if table.finished else read_begun(table.folder / "results").get("columns")
     if isinstance(written, Mapping):
         return dict(written)
-    return recipes(table.checks, settings_from(table.settings))
+    found = recipes(table.checks, settings_from(table.settings))
+    return {
+        name: entry | dict.fromkeys({"version", "measured_by"} & entry.keys(), UNKNOWN) for name, entry in found.items()
+    }
 
 
 def difference(column: str, first: Mapping[str, Any], second: Mapping[str, Any]) -> str:
@@ -91,6 +127,8 @@ def difference(column: str, first: Mapping[str, Any], second: Mapping[str, Any])
     What only one of them tells, such as a digest that older audits did not write down, is no difference.
     """
     one, other = (entry.get(column, {}) for entry in (first, second))
+    if UNKNOWN in (one.get("measured_by"), other.get("measured_by")):
+        return "not both tell by which version they were measured"
     told = [
         _told(name, one[name], other[name])
         for name in _IDENTITY

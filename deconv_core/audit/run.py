@@ -42,7 +42,7 @@ from deconv_core.audit.parts import (
     read_parts,
     write_table,
 )
-from deconv_core.audit.recipes import model_facts, recipes
+from deconv_core.audit.recipes import model_facts, recipes, write_begun
 from deconv_core.comparison import peak_memory, versions
 from deconv_core.errors import DeconvError
 from deconv_core.files import write_json
@@ -164,6 +164,7 @@ def run_audit(
     low_priority: bool = False,
     command: str = "",
     report: Callable[[Progress], None] = lambda progress: None,
+    choose: Callable[[Path], None] = lambda folder: None,
 ) -> dict[str, Any]:
     """Audit a source into a job folder and return the summary, also in `results/summary.json`.
 
@@ -175,6 +176,8 @@ def run_audit(
         low_priority: Let everything else on this machine go first.
         command: The command line, for summary and report.
         report: Called about once a second.
+        choose: Called with the folder once all is measured, before lists and report are written, to save in it what a
+            person chose beforehand.
 
     Raises:
         DeconvError: Settings or source cannot work, the folder holds another run, or there is nothing to resume.
@@ -187,9 +190,7 @@ def run_audit(
     check_resume(folder, resume)
     with JobFolder(folder, kind="audit", wait_turn=wait_turn, low_priority=low_priority) as job:
         write_json(job.folder / "settings.json", asdict(settings))
-        if not resume:
-            earlier.begin(job.folder, settings.data, settings.include)
-        summary = _Run(settings, job, command, report).go()
+        summary = _Run(settings, job, command, report, choose).go(resume)
         job.finish_message(_sentence(summary))
     return summary
 
@@ -197,8 +198,15 @@ def run_audit(
 class _Run:
     """One audit at work."""
 
-    def __init__(self, settings: AuditSettings, job: JobFolder, command: str, report: Callable[[Progress], None]):
-        self.settings, self.job, self.command, self.report = settings, job, command, report
+    def __init__(
+        self,
+        settings: AuditSettings,
+        job: JobFolder,
+        command: str,
+        report: Callable[[Progress], None],
+        choose: Callable[[Path], None],
+    ) -> None:
+        self.settings, self.job, self.command, self.report, self.choose = settings, job, command, report, choose
         self.results = job.results
         self.began = time.time()
         self.total = 0  # pictures in the source, 0 while not known
@@ -214,11 +222,16 @@ class _Run:
         self.root = settings.data.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
         self.model_recipe = ""
         self.model_facts: dict[str, Any] = {}
+        self.recipes: dict[str, Any] = {}  # of the columns
 
-    def go(self) -> dict[str, Any]:
+    def go(self, resume: bool) -> dict[str, Any]:
         for name in put_damaged_aside(self.results):
             self.job.log(f"{name} was damaged; its pictures are measured again")
         self.model_recipe = self._model_recipe() if self.has_model else ""
+        self.recipes = recipes(self.settings.chosen_checks(), self.settings, self.model_facts)
+        write_begun(self.results, {MEASURED: measuring.RECIPE, MODEL: self.model_recipe}, self.recipes)
+        if not resume:
+            earlier.begin(self.job.folder, self.settings.data, self.settings.include, self.recipes)
         items = self._items()  # refuses what is no source, at once
         threading.Thread(target=self._count, name="count", daemon=True).start()
         with self.workers:
@@ -404,9 +417,8 @@ class _Run:
         frame = collect(self.results, self.names, model=self.has_model, recipes=by)
         checks = self.settings.chosen_checks()
         complete(frame, checks)
-        made = recipes(checks, self.settings, self.model_facts)
-        table = final_table(frame, checks, made)
-        summary = summarise(frame, checks, self.settings, self.command, made)
+        table = final_table(frame, checks, self.recipes)
+        summary = summarise(frame, checks, self.settings, self.command, self.recipes)
         # Time and speed are those of this process and of what it did itself, not of what it took over.
         seconds, measured = time.time() - self.began, max(self.worked_on.values(), default=0)
         summary |= {
@@ -430,7 +442,8 @@ class _Run:
 
         self.job.status("writing lists, tables and report")
         table = AuditTable(self.job.folder)
-        earlier.take_decisions(self.job.folder, table)
+        earlier.finish(self.job.folder, table)
+        self.choose(self.job.folder)
         try:
             told = export.write_results(self.job.folder, table, num_pictures=at_the_end(table.count))
         except Exception as error:  # what was measured is written; what is made of it can be made again
