@@ -100,7 +100,7 @@ def _run(data, checks, scheduler, resume, wait_turn, low_priority, out, options)
 
 def _choose(out: Path, outputs_only: bool, *, thresholds, points, decisions, surprise, compare_with) -> None:
     """What a person chooses for a finished audit, as on its page; then the results as they stand with it."""
-    from deconv_core.audit import export, review
+    from deconv_core.audit import export, report, review
     from deconv_core.audit.table import AuditTable
 
     table = AuditTable(out)
@@ -126,7 +126,7 @@ def _choose(out: Path, outputs_only: bool, *, thresholds, points, decisions, sur
             click.echo(sentence, err=True)
         is_bad = export.bad(table, choice)
         click.echo(f"{out / 'results'}: {int((~is_bad).sum()):,} clean, {int(is_bad.sum()):,} bad")
-        if told := export.miss_sentence(out, table, choice):
+        if told := report.miss_sentence(out, table, choice):
             click.echo(told)
     if compare_with is not None:
         _compare(out, table, compare_with, choice)
