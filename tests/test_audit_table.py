@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from deconv_core.audit import table as tables
+from deconv_core.audit.measure import RECIPE
 from deconv_core.audit.parts import MEASURED, MODEL, PartWriter, list_parts, read_part, read_parts
 from deconv_core.audit.run import AuditSettings, run_audit
 from deconv_core.audit.table import AuditTable
@@ -36,7 +37,7 @@ def at_work(finished, tmp_path) -> Path:
     (folder / "results" / "images.parquet").unlink()
     whole = read_parts(folder / "results", MEASURED)
     shutil.rmtree(folder / "results" / "parts")
-    writer = PartWriter(folder / "results", MEASURED)
+    writer = PartWriter(folder / "results", MEASURED, RECIPE)
     for rows in np.array_split(np.arange(40), 5):
         writer.add(whole.take(rows).to_pylist())
         writer.flush()
@@ -59,9 +60,9 @@ def test_an_audit_at_work_gives_the_rows_of_the_finished_one(finished, at_work):
 def test_only_new_parts_are_read(at_work, monkeypatch):
     asked = []
 
-    def reading(path, kind, *arguments):
+    def reading(path, kind, *arguments, **options):
         asked.append(path.name)
-        return read_part(path, kind, *arguments)
+        return read_part(path, kind, *arguments, **options)
 
     monkeypatch.setattr(tables, "read_part", reading)
     parts = list_parts(at_work / "results", MEASURED)

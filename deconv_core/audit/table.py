@@ -412,20 +412,25 @@ class _Finished:
 class _AtWork:
     """Rows of the parts written so far, with what can be told of the set before its end.
 
-    A picture that was measured more than once counts as it was measured last.
+    A picture that was measured more than once counts as it was measured last. What was measured by another recipe than
+    the run's, as before an older audit was resumed, does not count.
     """
 
     def __init__(self, results: Path, settings: Mapping[str, Any], known: Mapping[str, _Part]) -> None:
         import pandas as pd
         import pyarrow as pa
 
+        from deconv_core.audit.recipes import read_begun
         from deconv_core.audit.run import settings_from
 
         checks = settings_from(dict(settings)).chosen_checks()
+        by = read_begun(results).get("parts", {})
         self.parts = {}
         for kind in (MEASURED, MODEL):
             for path in list_parts(results, kind):
-                part = known.get(path.name) or _Part.read(path, kind)
+                part = known.get(path.name)
+                if part is None or part.recipe != by.get(kind):
+                    part = _Part.read(path, kind, by.get(kind))
                 if part is not None:
                     self.parts[path.name] = part
         measured = [part for part in self.parts.values() if part.kind == MEASURED]
@@ -540,10 +545,10 @@ _NUMBERS = tuple(name for name, kind in FACTS.items() if kind not in ("text", "b
 class _Part:
     """What is kept in memory of one part: its numbers, names and marks of its contents."""
 
-    def __init__(self, path: Path, kind: str, table: pa.Table) -> None:
+    def __init__(self, path: Path, kind: str, recipe: str | None, table: pa.Table) -> None:
         import pyarrow as pa
 
-        self.path, self.kind = path, kind
+        self.path, self.kind, self.recipe = path, kind, recipe
         self.names = table.column("image").combine_chunks()
         self.key = np.array([hash(name) for name in self.names.to_pylist()], np.int64)
         self.digest = np.array([hash(digest) for digest in table.column("digest").to_pylist()], np.int64)
@@ -557,11 +562,12 @@ class _Part:
             self.reasons = table.column("model_reason").combine_chunks()
 
     @classmethod
-    def read(cls, path: Path, kind: str) -> _Part | None:
-        """A part from its file; None where it cannot be read."""
+    def read(cls, path: Path, kind: str, recipe: str | None) -> _Part | None:
+        """A part from its file; None where it cannot be read, or was measured by another recipe than this."""
         facts = ("image", "digest", "status", "format", *_NUMBERS, *VALUES)
-        table = read_part(path, kind, facts if kind == MEASURED else ("image", "digest", "model_reason", *MODEL_VALUES))
-        return None if table is None else cls(path, kind, table)
+        columns = facts if kind == MEASURED else ("image", "digest", "model_reason", *MODEL_VALUES)
+        table = read_part(path, kind, columns, recipe=recipe)
+        return None if table is None else cls(path, kind, recipe, table)
 
 
 def _joined(parts: Sequence[_Part], name: str, kind: type = np.float32) -> np.ndarray:
