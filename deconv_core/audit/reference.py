@@ -47,9 +47,9 @@ def percentile(check: str, value: float, recipe: Mapping[str, Any]) -> float:
     if stored is None or not np.isfinite(value) or difference(check, {check: stored["recipe"]}, {check: recipe}):
         return float("nan")
     sign = -1.0 if CHECKS[check].flags_when == "above" else 1.0
-    worth = sign * np.array(stored["quantiles"], np.float32)  # from worst to best
+    worth = sign * np.array(stored["quantiles"])  # from worst to best
     # The share of the quantiles that are no better: exact at each of them, and no finer than one percent.
-    return 100.0 * float(np.searchsorted(worth, sign * np.float32(value), side="right")) / len(worth)
+    return 100.0 * float(np.searchsorted(worth, sign * _rounded(value), side="right")) / len(worth)
 
 
 def reference_set() -> dict[str, Any]:
@@ -73,8 +73,7 @@ def make_quantiles(folder: Path | str) -> dict[str, Any]:
         values = np.sort(values[np.isfinite(values)])[:: -1 if row.flags_when == "above" else 1]
         if len(values):
             places = np.round(np.linspace(0, len(values) - 1, _LEVELS)).astype(int)
-            found = [float(f"{value:.{_DIGITS}g}") for value in values[places]]
-            checks[key] = {"recipe": recipes[key], "quantiles": found}
+            checks[key] = {"recipe": recipes[key], "quantiles": [_rounded(value) for value in values[places]]}
     return {
         "images": table.count,
         "command": COMMAND,
@@ -118,6 +117,11 @@ def _write_set(folder: Path) -> None:
                 except DeconvError:  # what needs colours is not for grey pictures
                     break
                 (folder / f"{name} {kind} {severity}.png").write_bytes(encode_png(damaged))
+
+
+def _rounded(value: float) -> float:
+    """As quantiles are stored; a value that is compared with them has to be rounded alike, or it misses its own."""
+    return float(f"{float(value):.{_DIGITS}g}")
 
 
 @cache
