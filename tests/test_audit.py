@@ -617,20 +617,20 @@ def test_progress_is_told_for_each_stage_and_leaves_out_what_was_taken_over(tmp_
 
 
 def test_little_is_held_in_memory_and_the_first_pieces_are_small():
-    from deconv_core.audit.run import _held, _pieces, _weight
+    from deconv_core.audit.portions import held, pieces, weight
     from deconv_core.places import Item
     from deconv_core.sources import iterate
 
-    def pieces(items, weigh, first=4, most=64):
-        return [len(piece) for piece in _pieces(((0, item) for item in items), first, most, weigh)]
+    def sizes(items, weigh, first=4, most=64):
+        return [len(piece) for piece in pieces(((0, item) for item in items), first, most, weigh)]
 
     files = [Item("a.png", 3 * 2**20, origin="a.png")] * 200
-    assert pieces(files, _held) == [4, 8, 16, 32, 64, 64, 12]
-    assert pieces(files, _weight)[:3] == [3, 3, 3]
+    assert sizes(files, held) == [4, 8, 16, 32, 64, 64, 12]
+    assert sizes(files, weight)[:3] == [3, 3, 3]
     packed = [Item("a.png", 3 * 2**20, origin=bytes(3 * 2**20))] * 9
-    assert pieces(packed, _held) == [3, 3, 3]
+    assert sizes(packed, held) == [3, 3, 3]
     arrays = [item for _, item in zip(range(3), iterate("samples"), strict=False)]
-    assert [_held(item) for item in arrays] == [item.origin.nbytes for item in arrays] == list(map(_weight, arrays))
+    assert [held(item) for item in arrays] == [item.origin.nbytes for item in arrays] == list(map(weight, arrays))
 
 
 def test_an_audit_is_not_finished_before_its_summary(tmp_path, monkeypatch):
@@ -645,6 +645,21 @@ def test_an_audit_is_not_finished_before_its_summary(tmp_path, monkeypatch):
     with pytest.raises(DeconvError, match="No space left"):
         run_audit(AuditSettings("samples"), tmp_path / "job")
     assert not AuditTable(tmp_path / "job").finished
+
+
+def test_a_page_need_not_read_much_of_the_table_for_one_row(tmp_path, monkeypatch):
+    from deconv_core.audit.parts import write_table
+
+    sizes = []
+
+    def note(table, path, **options):
+        sizes.append(options.get("row_group_size", 2**20))
+        write_table(table, path, **options)
+
+    monkeypatch.setattr("deconv_core.audit.run.write_table", note)
+    run_audit(AuditSettings("samples", checks=("dark",)), tmp_path / "job")
+    assert len(sizes) == 1
+    assert sizes[0] <= 2_048
 
 
 def test_a_folder_with_another_run_is_refused(tmp_path):
@@ -884,27 +899,30 @@ def audited(tmp_path) -> Path:
     return tmp_path / "job"
 
 
+def page(table: AuditTable, sort="number", descending=False, filter=None, columns=None) -> pd.DataFrame:
+    return table.rows(table.order(table.select(filter), sort, descending), columns)
+
+
 def test_pages_of_rows_are_sorted_and_filtered(audited):
     table = AuditTable(audited)
     assert (table.count, table.finished, table.count_status()) == (35, True, {"ok": 35})
-    dark = table.page("dark", filter=Filter(flagged=("dark",)), limit=3, columns=["image", "dark"])
-    assert dark["image"].tolist() == ["dark 0.png", "dark 1.png", "dark 2.png"]
-    second = table.page("dark", filter=Filter(flagged=("dark",)), offset=3, limit=3)
-    assert second["image"].tolist() == ["dark 3.png", "dark 4.png"]
-    assert table.page("image", descending=True, limit=1)["image"].tolist() == ["dark 4.png"]
-    assert table.page(filter=Filter(text="DARK"), limit=99)["image"].tolist() == [f"dark {n}.png" for n in range(5)]
+    dark = page(table, "dark", filter=Filter(flagged=("dark",)), columns=["image", "dark"])
+    assert dark["image"].tolist() == [f"dark {n}.png" for n in range(5)]
+    assert list(dark) == ["image", "dark"]
+    assert page(table, "image", descending=True)["image"].iloc[0] == "dark 4.png"
+    assert page(table, filter=Filter(text="DARK"))["image"].tolist() == [f"dark {n}.png" for n in range(5)]
     assert table.row("dark 2.png")["issues"][0] in CHECKS
-    assert len(table.page(filter=Filter(images=frozenset({"0001.png"})))) == 1
+    assert len(page(table, filter=Filter(images=frozenset({"0001.png"})))) == 1
     with pytest.raises(DeconvError, match="holds no picture named 'nobody'"):
         table.row("nobody")
     with pytest.raises(DeconvError, match="cannot be sorted by 'reason'"):
-        table.page("reason")
+        page(table, "reason")
 
 
 def test_rows_without_a_value_come_last_whatever_the_direction(audited):
     table = AuditTable(audited)
     for descending in (False, True):
-        values = table.page("noisy", descending, limit=99)["noisy"].to_numpy()
+        values = page(table, "noisy", descending)["noisy"].to_numpy()
         known = values[~np.isnan(values)]
         assert np.isnan(values[len(known) :]).all()
         assert (np.sort(known)[:: -1 if descending else 1] == known).all()

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 MEASURED, MODEL = "measured", "model"
 MODEL_VALUES = ("reconstruction", "low_quality")
+# What a finished table says of every picture before the checks; the grid has served its purpose by then.
+FACT_COLUMNS = tuple(dict.fromkeys(("image", "status", "reason", *(name for name in FACTS if name != "grid"))))
 _KEYS = ("number", "image", "bytes", "modified", "digest")
 _ROWS, _SECONDS = 16_384, 2.0
 _RECIPE = b"recipe"

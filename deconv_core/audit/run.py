@@ -16,12 +16,12 @@ import threading
 import time
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -31,6 +31,7 @@ from deconv_core.audit.cache import Cache
 from deconv_core.audit.checks import CHECKS, choose_checks
 from deconv_core.audit.cluster import HERE, Needs, checked, connected, is_local, spread
 from deconv_core.audit.measure import VALUES, blank_row, measure_chunk, wrong_extension
+from deconv_core.audit.outcome import collect, complete, final_table, summarise
 from deconv_core.audit.parts import (
     MEASURED,
     MODEL,
@@ -39,11 +40,11 @@ from deconv_core.audit.parts import (
     list_parts,
     put_damaged_aside,
     read_part,
-    read_parts,
     write_table,
 )
+from deconv_core.audit.portions import held, pieces, weight
 from deconv_core.audit.recipes import model_facts, recipes, write_begun
-from deconv_core.comparison import peak_memory, versions
+from deconv_core.comparison import peak_memory
 from deconv_core.errors import DeconvError
 from deconv_core.files import write_json
 from deconv_core.jobs import JobFolder, check_resume
@@ -51,21 +52,15 @@ from deconv_core.named_sets import NAMES
 from deconv_core.places import Item
 from deconv_core.roots import page_roots
 from deconv_core.sources import count, iterate
-from deconv_core.survey import Fingerprint
 from deconv_core.workspace import folder as workspace_folder
-
-if TYPE_CHECKING:
-    import pandas as pd
-    import pyarrow as pa
 
 MAX_SIDE = 256
 # Pictures at once, the first time and at most: for the workers, and for a look into the cache.
 _FIRST_PORTION, _PORTION = 4, 64
 _FIRST_LOOK_UP, _LOOK_UP = 4, 1000
 _MODEL_PORTION = 8
-_PIECE_BYTES = 8 * 2**20
 _COUNT_AFTER_SECONDS = 3.0
-_ROW_GROUP = 20_000
+_ROW_GROUP = 2_048  # what a page reads for one row
 
 
 @dataclass(frozen=True)
@@ -220,41 +215,38 @@ class _Run:
         self.is_local = is_local(settings.scheduler)
         # Bytes that are no text, which the cache could not hold, are written out.
         self.root = settings.data.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-        self.model_recipe = ""
-        self.model_facts: dict[str, Any] = {}
-        self.recipes: dict[str, Any] = {}  # of the columns
+        self.model_arguments = (self.work.model, self.work.quality, self.work.max_side)
+        self.model_facts: dict[str, Any] = model_facts(self.work) if self.has_model else {}
+        self.model_recipe = self._model_recipe() if self.has_model else ""
+        self.checks = settings.chosen_checks()
+        self.recipes = recipes(self.checks, settings, self.model_facts)  # of the columns
 
     def go(self, resume: bool) -> dict[str, Any]:
         for name in put_damaged_aside(self.results):
             self.job.log(f"{name} was damaged; its pictures are measured again")
-        self.model_recipe = self._model_recipe() if self.has_model else ""
-        self.recipes = recipes(self.settings.chosen_checks(), self.settings, self.model_facts)
         write_begun(self.results, {MEASURED: measuring.RECIPE, MODEL: self.model_recipe}, self.recipes)
         if not resume:
             earlier.begin(self.job.folder, self.settings.data, self.settings.include, self.recipes)
-        items = self._items()  # refuses what is no source, at once
+        items = items_of(self.settings)  # refuses what is no source, at once
         threading.Thread(target=self._count, name="count", daemon=True).start()
         with self.workers:
             self._measure(items)
             if not self.names:
                 raise DeconvError(f"'{self.settings.data}' holds no picture named like '{self.settings.include}'.")
             if self.has_model:
-                self._run_model()
+                _ModelPart(self).go()
         return self._finish()
 
-    def _items(self) -> Iterator[Item]:
-        return items_of(self.settings)
-
-    def _spread(self, work, pieces: Iterator[list[Any]], *arguments: Any, failed) -> Iterator[list[dict[str, Any]]]:
+    def spread(self, work, portions: Iterator[list[Any]], *arguments: Any, failed) -> Iterator[list[dict[str, Any]]]:
         """`spread`, on workers that are looked for once there is something to do."""
-        first = next(pieces, None)
+        first = next(portions, None)
         if first is None:
             return
         if self.client is None:
             self.client = self.workers.enter_context(connected(self.settings.scheduler))
         if not self.is_local:
             arguments, work = (work, self._needs(), *arguments), checked
-        yield from spread(self.client, work, chain([first], pieces), *arguments, failed=failed, tick=self._tick)
+        yield from spread(self.client, work, chain([first], portions), *arguments, failed=failed, tick=self.tick)
 
     def _needs(self) -> Needs:
         data = self.settings.data
@@ -269,11 +261,11 @@ class _Run:
         writer = PartWriter(self.results, MEASURED, measuring.RECIPE)
         # Workers look contents up themselves, if they are threads of this process: a cluster may not see the file.
         arguments = (_cache_file(),) if self.is_local else ()
-        tell = self._teller("checks", len(done), lambda: self.total)
+        tell = self.teller("checks", len(done), lambda: self.total)
         try:
             unknown = self._known(self._entries(items, done), cache, writer, tell)
-            portions = _pieces(unknown, _FIRST_PORTION, _PORTION, _weight)
-            for rows in self._spread(measure_chunk, portions, *arguments, failed=_failed):
+            portions = pieces(unknown, _FIRST_PORTION, _PORTION, weight)
+            for rows in self.spread(measure_chunk, portions, *arguments, failed=_failed):
                 writer.add(rows)
                 cache.keep(
                     [(self._place(row["image"]), row["bytes"], row["modified"], row["digest"]) for row in rows],
@@ -300,7 +292,7 @@ class _Run:
 
     def _known(self, entries, cache: Cache, writer: PartWriter, tell) -> Iterator[tuple[int, int, Item]]:
         """Passes on what has to be measured, and writes what an earlier audit measured on the same unchanged file."""
-        for some in _pieces(entries, _FIRST_LOOK_UP, _LOOK_UP, _held):
+        for some in pieces(entries, _FIRST_LOOK_UP, _LOOK_UP, held):
             found = cache.find([(self._place(item.name), item.size, changed) for _, changed, item in some])
             if found:
                 known = [some[place] for place in found]
@@ -321,7 +313,7 @@ class _Run:
                 }
                 writer.add_columns(columns)
                 tell(len(known), len(known))
-            self._tick()
+            self.tick()
             yield from (entry for place, entry in enumerate(some) if place not in found)
 
     def _done(self) -> dict[int, tuple[int, int]]:
@@ -331,83 +323,23 @@ class _Run:
         a permission may be there again.
         """
         done: dict[int, tuple[int, int]] = {}
-        for name, digest, size, modified in self._rows(MEASURED, measuring.RECIPE, "digest", "bytes", "modified"):
+        for name, digest, size, modified in self.rows(MEASURED, measuring.RECIPE, "digest", "bytes", "modified"):
             if digest:
                 done[hash(name)] = size, modified
             else:
                 done.pop(hash(name), None)
         return done
 
-    def _rows(self, kind: str, recipe: str, *columns: str) -> Iterator[tuple[Any, ...]]:
+    def rows(self, kind: str, recipe: str, *columns: str) -> Iterator[tuple[Any, ...]]:
         for path in list_parts(self.results, kind):
             table = read_part(path, kind, ["image", *columns], recipe=recipe)
             if table is not None:
                 yield from zip(*(table.column(name).to_pylist() for name in ("image", *columns)), strict=True)
 
-    def _run_model(self) -> None:
-        from deconv_core.audit.model import blank_model_row, model_chunk
-
-        usable: dict[int, str] = {}
-        for name, status, digest in self._rows(MEASURED, measuring.RECIPE, "status", "digest"):
-            if status == "ok":
-                usable[hash(name)] = digest
-            else:
-                usable.pop(hash(name), None)
-        names = set(self.names)
-        # By content: what the model said of a picture of that name before it changed is nothing worth.
-        done = {
-            hash(name)
-            for name, digest, reason in self._rows(MODEL, self.model_recipe, "digest", "model_reason")
-            if not reason and usable.get(hash(name)) == digest
-        }
-        total = sum(name in names for name in usable)
-        cache = Cache(_cache_file(), self.model_recipe, MODEL_VALUES)
-        writer = PartWriter(self.results, MODEL, self.model_recipe)
-        tell = self._teller("model", len(done & names), lambda: total)
-
-        def entries() -> Iterator[tuple[int, int, str, Item]]:
-            for number, item in enumerate(self._items()):
-                name = hash(item.name)
-                digest = usable.get(name)
-                if digest is not None and name not in done:
-                    yield number, item.modified, digest, item
-
-        def unknown() -> Iterator[tuple[int, int, str, Item]]:
-            for some in _pieces(entries(), _FIRST_LOOK_UP, _LOOK_UP, _held):
-                found = cache.find_contents([digest for _, _, digest, _ in some])
-                rows = []
-                for number, changed, digest, item in some:
-                    if digest in found:
-                        row = blank_model_row(item, number, changed, digest)
-                        rows.append(row | {name: found[digest][name] for name in ("model_reason", *MODEL_VALUES)})
-                    else:
-                        yield number, changed, digest, item
-                if rows:
-                    writer.add(rows)
-                    tell(len(rows), len(rows))
-                self._tick()
-
-        def failed(entry, reason: str) -> dict[str, Any]:
-            number, changed, digest, item = entry
-            return blank_model_row(item, number, changed, digest) | {"model_reason": reason}
-
-        arguments = (self.work.model, self.work.quality, self.work.max_side)
-        try:
-            if len(done & names) < total:
-                for rows in self._spread(
-                    model_chunk, _pieces(unknown(), 1, _MODEL_PORTION, _weight), *arguments, failed=failed
-                ):
-                    writer.add(rows)
-                    cache.keep([], {row["digest"]: row for row in rows if not row["model_reason"]})
-                    tell(len(rows))
-        finally:
-            writer.flush()
-            cache.close()
-
     def _model_recipe(self) -> str:
         """Identity of what the model's part measures: digests of model and metric, and the working size."""
-        facts = self.model_facts = model_facts(self.work)
-        return "model " + hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:32]
+        facts = json.dumps(self.model_facts, sort_keys=True, default=str)
+        return "model " + hashlib.sha256(facts.encode()).hexdigest()[:32]
 
     # At the end
 
@@ -465,11 +397,11 @@ class _Run:
         if total and not self.listed.is_set():
             self.total = total
 
-    def _tick(self) -> None:
+    def tick(self) -> None:
         if self.job.should_stop():
             raise KeyboardInterrupt
 
-    def _teller(self, stage: str, done: int, of: Callable[[], int]) -> Callable[..., None]:
+    def teller(self, stage: str, done: int, of: Callable[[], int]) -> Callable[..., None]:
         told = float("-inf")
 
         def tell(more: int, reused: int = 0) -> None:
@@ -488,6 +420,84 @@ class _Run:
         return tell
 
 
+class _ModelPart:
+    """The model's part of an audit: every picture that could be read, unless it is known what the model says of it."""
+
+    def __init__(self, run: _Run):
+        self._run = run
+        self._readable = self._find_readable()  # hash of name -> digest of content
+        self._done = self._find_done()
+        names = set(run.names)
+        self._known = len(self._done & names)
+        self._total = sum(name in names for name in self._readable)
+        self._tell = run.teller("model", self._known, lambda: self._total)
+
+    def go(self) -> None:
+        from deconv_core.audit.model import model_chunk
+
+        if self._known == self._total:
+            return
+        run = self._run
+        cache = Cache(_cache_file(), run.model_recipe, MODEL_VALUES)
+        writer = PartWriter(run.results, MODEL, run.model_recipe)
+        portions = pieces(self._unknown(cache, writer), 1, _MODEL_PORTION, weight)
+        try:
+            for rows in run.spread(model_chunk, portions, *run.model_arguments, failed=self._failed):
+                writer.add(rows)
+                cache.keep([], {row["digest"]: row for row in rows if not row["model_reason"]})
+                self._tell(len(rows))
+        finally:
+            writer.flush()
+            cache.close()
+
+    def _find_readable(self) -> dict[int, str]:
+        found: dict[int, str] = {}
+        for name, status, digest in self._run.rows(MEASURED, measuring.RECIPE, "status", "digest"):
+            if status == "ok":
+                found[hash(name)] = digest
+            else:
+                found.pop(hash(name), None)
+        return found
+
+    def _find_done(self) -> set[int]:
+        # By content: what the model said of a picture of that name before it changed is nothing worth.
+        rows = self._run.rows(MODEL, self._run.model_recipe, "digest", "model_reason")
+        return {hash(name) for name, digest, reason in rows if not reason and self._readable.get(hash(name)) == digest}
+
+    def _entries(self) -> Iterator[tuple[int, int, str, Item]]:
+        """(number, modified, digest, item) of what the model has not seen in this audit."""
+        for number, item in enumerate(items_of(self._run.settings)):
+            name = hash(item.name)
+            digest = self._readable.get(name)
+            if digest is not None and name not in self._done:
+                yield number, item.modified, digest, item
+
+    def _unknown(self, cache: Cache, writer: PartWriter) -> Iterator[tuple[int, int, str, Item]]:
+        """Passes on what no earlier audit had the model look at either, and writes what it said of the others."""
+        from deconv_core.audit.model import blank_model_row
+
+        for some in pieces(self._entries(), _FIRST_LOOK_UP, _LOOK_UP, held):
+            found = cache.find_contents([digest for _, _, digest, _ in some])
+            rows = []
+            for number, changed, digest, item in some:
+                if digest in found:
+                    row = blank_model_row(item, number, changed, digest)
+                    rows.append(row | {name: found[digest][name] for name in ("model_reason", *MODEL_VALUES)})
+                else:
+                    yield number, changed, digest, item
+            if rows:
+                writer.add(rows)
+                self._tell(len(rows), len(rows))
+            self._run.tick()
+
+    @staticmethod
+    def _failed(entry: tuple[int, int, str, Item], reason: str) -> dict[str, Any]:
+        from deconv_core.audit.model import blank_model_row
+
+        number, changed, digest, item = entry
+        return blank_model_row(item, number, changed, digest) | {"model_reason": reason}
+
+
 def items_of(settings: AuditSettings) -> Iterator[Item]:
     """The pictures of an audit's source, as `sources.iterate` gives them.
 
@@ -502,118 +512,6 @@ def roots_of(settings: AuditSettings) -> tuple[Path, ...] | None:
     return page_roots(settings.data) if settings.within_roots and settings.data not in NAMES else None
 
 
-def collect(
-    results: Path,
-    names: Sequence[int] | None = None,
-    *,
-    model: bool = True,
-    recipes: tuple[str | None, str | None] = (None, None),
-) -> pd.DataFrame:
-    """All rows measured so far, in the source's order, each picture once, with the model's columns where there are any.
-
-    Args:
-        results: The `results/` folder.
-        names: Hashes of the names now in the source, in order; pictures that are gone are left out. None keeps all.
-        model: Whether to look for the model's rows.
-        recipes: Take only what was measured, and what the model measured, by these; None takes the latest there is.
-    """
-    import pandas as pd
-
-    frame = read_parts(results, MEASURED, recipe=recipes[0]).to_pandas(strings_to_categorical=False)
-    frame = frame.drop_duplicates("image", keep="last")
-    if names is not None:
-        places = pd.Series(np.arange(len(names)), index=np.asarray(names, np.int64))
-        places = places[~places.index.duplicated()]
-        frame["number"] = frame["image"].map(hash).map(places)
-        frame = frame[frame["number"].notna()].astype({"number": np.int64})
-    frame = frame.sort_values("number", kind="stable", ignore_index=True)
-    if model:
-        # By content as well: what the model said of an earlier picture of that name does not count.
-        keys = ["image", "digest"]
-        found = read_parts(results, MODEL, [*keys, "model_reason", *MODEL_VALUES], recipe=recipes[1]).to_pandas()
-        frame = frame.merge(found.drop_duplicates(keys, keep="last"), on=keys, how="left", validate="one_to_one")
-        # One column of reasons: a picture that was read but could not be rebuilt says so there.
-        reasons = frame.pop("model_reason").fillna("")
-        frame["reason"] = np.where(reasons != "", reasons, frame["reason"])
-        for name in MODEL_VALUES:
-            frame[name] = frame[name].astype(np.float32)
-    return frame
-
-
-def complete(frame: pd.DataFrame, checks: tuple[str, ...], *, copies: bool = True) -> None:
-    """Add, in place, what the whole set tells, and the quality risk."""
-    from deconv_core.audit.risk import risk
-    from deconv_core.audit.whole import add_set_columns
-
-    add_set_columns(frame, copies=copies and "near_duplicate" in checks)
-    frame["quality_risk"] = risk(frame[[key for key in checks if key in frame]])
-
-
-def final_table(frame: pd.DataFrame, checks: tuple[str, ...], made: Mapping[str, Any] | None = None) -> pa.Table:
-    """The table as it leaves: without the checks that were not chosen, names of neighbours instead of their places.
-
-    Args:
-        frame: As `collect` and `complete` leave it.
-        checks: The checks that were chosen.
-        made: Recipes of the columns, for the metadata.
-    """
-    import pyarrow as pa
-
-    from deconv_core.audit.whole import issues
-    from deconv_core.tables import RECIPES_KEY
-
-    columns: dict[str, pa.Array] = {}
-    images = pa.array(frame["image"], pa.string())
-    for name in ("image", "status", "reason", *(name for name in measuring.FACTS if name not in _FIRST)):
-        columns[name] = pa.array(frame[name])
-    for key in checks:
-        columns[key] = pa.array(frame[key].to_numpy(np.float32))
-        of = CHECKS[key].neighbour_column
-        if of:
-            places = frame[of].to_numpy()
-            columns[of] = images.take(pa.array(np.maximum(places, 0), mask=places < 0))
-    columns |= {name: pa.array(frame[name]) for name in ("brightness", "contrast", "quality_risk")}
-    columns["issues"] = issues(frame, checks)
-    return pa.table(columns).replace_schema_metadata({RECIPES_KEY: json.dumps(dict(made or recipes(checks))).encode()})
-
-
-_FIRST = ("image", "status", "reason", "grid")  # the grid served its purpose
-
-
-def summarise(
-    frame: pd.DataFrame, checks: tuple[str, ...], settings: AuditSettings, command: str, made: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Counts for people and programs; nothing in it depends on the clock."""
-    from deconv_core.audit.checks import flag
-
-    flagged = flag(frame, checks)
-    some = np.zeros(len(frame), bool)
-    for values in flagged.values():
-        some |= values
-    fingerprint = Fingerprint()
-    for name, digest in zip(frame["image"].tolist(), frame["digest"].tolist(), strict=True):
-        fingerprint.add(name, digest)
-    return {
-        "data": settings.data,
-        "images": len(frame),
-        "readable": int((frame["status"] == "ok").sum()),
-        "flagged": int(some.sum()),
-        "bytes": int(frame["bytes"].sum()),
-        "formats": {str(key): int(count) for key, count in frame["format"].value_counts().items() if key},
-        "counts": {key: int(values.sum()) for key, values in flagged.items()},
-        "checks": list(checks),
-        "thresholds": {key: CHECKS[key].threshold for key in checks if CHECKS[key].flags_when != "set"},
-        "fingerprint": fingerprint.hexdigest(),
-        "model": settings.model,
-        "quality": settings.quality,
-        "max_side": settings.max_side,
-        "seed": settings.seed,
-        "command": command,
-        "recipes": dict(made),
-        "versions": versions(),
-    }
-
-
 def _sentence(summary: dict[str, Any]) -> str:
     from deconv_core.audit.words import lower
 
@@ -625,39 +523,6 @@ def _sentence(summary: dict[str, Any]) -> str:
 def _failed(entry: tuple[int, int, Item], reason: str) -> dict[str, Any]:
     number, modified, item = entry
     return blank_row(item, number, modified) | {"reason": reason}
-
-
-def _pieces(
-    entries: Iterator[tuple[Any, ...]], first: int, most: int, weigh: Callable[[Item], int]
-) -> Iterator[list[tuple[Any, ...]]]:
-    """Entries, whose last part is an item, in pieces: `first` at first, then twice as many each time up to `most`.
-
-    A piece ends early where its items weigh 8 MiB.
-    """
-    piece, weight, wanted = [], 0, first
-    for entry in entries:
-        piece.append(entry)
-        weight += weigh(entry[-1])
-        if len(piece) >= wanted or weight >= _PIECE_BYTES:
-            yield piece
-            piece, weight, wanted = [], 0, min(2 * wanted, most)
-    if piece:
-        yield piece
-
-
-def _held(item: Item) -> int:
-    """Bytes that an item itself holds in memory."""
-    origin = item.origin
-    if isinstance(origin, str):
-        return 0
-    if isinstance(origin, bytes):
-        return len(origin)
-    return origin.nbytes if isinstance(origin, np.ndarray) else len(getattr(origin, "data", None) or b"")
-
-
-def _weight(item: Item) -> int:
-    """Bytes that an item will take, as far as they are known."""
-    return _held(item) if item.size is None else item.size
 
 
 def _located(data: str) -> str:
