@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 
 PARQUET_ROWS = 16  # rows held at once
 PARQUET_BUFFER = 2**20  # bytes of a column read ahead; without it a whole row group would be held
+# What reading an array of a damaged `.npz` raises.
+DAMAGED_NPZ = (OSError, ValueError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error)
 
 _PARQUET_NAMES = ("file_name", "filename", "path", "name", "key", "__key__", "id")
 
@@ -37,6 +41,32 @@ def parquet_columns(path: Path, schema: pyarrow.Schema) -> tuple[str, str | None
     texts = {entry.name for entry in schema if types.is_string(entry.type) or types.is_large_string(entry.type)}
     column = next((name for name in ("image", "img", "picture") if name in found), found[0])
     return column, next((name for name in _PARQUET_NAMES if name in texts), None)
+
+
+def parquet_bytes(value: pyarrow.Scalar) -> bytes | None:
+    """The bytes of a picture, as they are or in a struct of bytes and path; None where there are none."""
+    import pyarrow
+
+    if isinstance(value, pyarrow.StructScalar):
+        value = value["bytes"] if value.is_valid else None
+    return None if value is None else value.as_py()
+
+
+def parquet_path(value: pyarrow.Scalar) -> str:
+    """What a struct of bytes and path says as the path; "" where it says nothing."""
+    import pyarrow
+
+    is_struct = isinstance(value, pyarrow.StructScalar) and value.is_valid
+    return parquet_text(value["path"]) if is_struct and "path" in value else ""
+
+
+def parquet_text(value: pyarrow.Scalar | None) -> str:
+    """A text; bytes that are no UTF-8 are written out, as no table, page or file could hold them."""
+    import pyarrow
+
+    if not isinstance(value, pyarrow.StringScalar | pyarrow.LargeStringScalar) or not value.is_valid:
+        return ""
+    return value.as_buffer().to_pybytes().decode("utf-8", "backslashreplace")
 
 
 def npy_shape(path: Path, key: str, file: BinaryIO, size: int) -> tuple[int, int, int, int]:

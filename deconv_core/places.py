@@ -17,7 +17,7 @@ import numpy as np
 from deconv_core.addresses import Remote, open_address
 from deconv_core.archives import Limits, Member, shown, too_large
 from deconv_core.errors import DeconvError, ImageError
-from deconv_core.headers import PARQUET_BUFFER, PARQUET_ROWS, npy_shape, parquet_columns
+from deconv_core.headers import DAMAGED_NPZ, PARQUET_BUFFER, PARQUET_ROWS, npy_shape, parquet_bytes, parquet_columns
 from deconv_core.named_sets import NAMES, named_array
 from deconv_core.roots import check_inside_roots
 
@@ -145,13 +145,12 @@ class Row:
                 left = self.row
                 for batch in file.iter_batches(PARQUET_ROWS, row_groups=[self.group], columns=[column]):
                     if left < len(batch):
-                        value = batch.column(0)[left].as_py()
-                        data = value.get("bytes") if isinstance(value, dict) else value
+                        data = parquet_bytes(batch.column(0)[left])
                         if data is not None:
                             return data
                         break
                     left -= len(batch)
-        except (pyarrow.ArrowException, OSError, IndexError, DeconvError) as error:
+        except (pyarrow.ArrowException, OSError, IndexError, ValueError) as error:
             raise _gone(self.path) from error
         raise _gone(self.path)
 
@@ -178,7 +177,7 @@ class Entry:
                 length = int(np.prod(shape[1:]))
                 file.seek(self.index * length, os.SEEK_CUR)
                 return np.frombuffer(file.read(length), np.uint8).reshape(shape[1:])
-        except (OSError, ValueError, LookupError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
+        except (LookupError, *DAMAGED_NPZ) as error:
             raise _gone(Path(self.source)) from error
 
 

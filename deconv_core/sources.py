@@ -14,7 +14,6 @@ from __future__ import annotations
 import csv
 import os
 import stat
-import struct
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,7 +26,16 @@ import numpy as np
 from deconv_core.addresses import Remote, change_of_remote, first_line, open_address
 from deconv_core.archives import Limits, Member, clean_name, count_zip, is_archive, list_members, shown, too_large
 from deconv_core.errors import DeconvError
-from deconv_core.headers import PARQUET_BUFFER, PARQUET_ROWS, npy_shape, parquet_columns
+from deconv_core.headers import (
+    DAMAGED_NPZ,
+    PARQUET_BUFFER,
+    PARQUET_ROWS,
+    npy_shape,
+    parquet_bytes,
+    parquet_columns,
+    parquet_path,
+    parquet_text,
+)
 from deconv_core.named_sets import NAMES, NUM_PICTURES, named_pictures
 from deconv_core.places import Entry, Item, Row
 from deconv_core.roots import Roots, check_inside_roots
@@ -263,14 +271,13 @@ def _parquet_items(path: Path, roots: Roots, limits: Limits) -> Iterator[Item]:
                 for batch in file.iter_batches(PARQUET_ROWS, row_groups=[group], columns=columns):
                     names = batch.column(name_column) if name_column else [None] * len(batch)
                     for value, name in zip(batch.column(column), names, strict=True):
-                        given, number = name and name.as_py(), before + row
-                        item = _parquet_item(path, value.as_py(), given, number, seen, column, roots, limits)
+                        item = _parquet_item(path, value, name, before + row, seen, column, roots, limits)
                         if isinstance(item.origin, bytes):
                             item = replace(item, modified=modified, inside=Row(path, group, row))
                         yield item
                         row += 1
                 before += row
-    except (pyarrow.ArrowException, OSError) as error:
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
         if isinstance(error, DeconvError):
             raise
         reason = (str(error).splitlines() or [""])[0][:150]
@@ -278,14 +285,10 @@ def _parquet_items(path: Path, roots: Roots, limits: Limits) -> Iterator[Item]:
 
 
 def _parquet_item(path: Path, value, name, row: int, seen: set[int], column: str, roots, limits) -> Item:
-    given = name
-    if isinstance(value, dict):
-        given = given or value.get("path")
-        data = value.get("bytes")
-        if data is None and value.get("path"):
-            return _listed_item(path, value["path"], roots, limits)
-    else:
-        data = value
+    data, inside = parquet_bytes(value), parquet_path(value)
+    if data is None and inside:
+        return _listed_item(path, inside, roots, limits)
+    given = parquet_text(name) or inside
     label = clean_name(given)[0] if given else f"{column}[{row}]"
     if hash(label) in seen:  # many writers leave the same name in every row
         label = f"{label} [{row}]"
@@ -314,7 +317,7 @@ def _npz_pictures(path: Path, members: Mapping[str, Member], limits: Limits) -> 
                     continue
                 with archive.open(f"{key}.npy") as file:
                     yield from _npy_pictures(path, key, file, members[f"{key}.npy"].size)
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError, NotImplementedError) as error:
+    except DAMAGED_NPZ as error:
         if isinstance(error, DeconvError):
             raise
         raise DeconvError(
@@ -398,7 +401,7 @@ def count(source: str | Path, *, include: str = "*", allowed_roots: Sequence[Pat
             return matching
         shards = ((Path(shard), name) for shard, name, _ in _walk(path, _is_shard))
         counts = [_count_file(shard, include, f"{name}/") for shard, name in shards if shard.is_file()]
-    except (DeconvError, OSError, ValueError, LookupError, EOFError, struct.error, zipfile.BadZipFile):
+    except Exception:  # what damaged files and their readers raise cannot be told in advance
         return None
     return None if None in counts else sum(counts)
 

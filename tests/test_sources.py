@@ -1,5 +1,6 @@
 """Sources: every kind gives the same named pictures; broken ones are told; links and roots are respected."""
 
+import contextlib
 import csv
 import io
 import os
@@ -8,6 +9,7 @@ import sys
 import tarfile
 import tracemalloc
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,7 @@ from deconv_core import sources
 from deconv_core.archives import Limits
 from deconv_core.errors import DeconvError, ImageError
 from deconv_core.picture_set import read_pictures
+from deconv_core.places import reopen
 from deconv_core.sources import count, iterate, list_files
 from deconv_core.survey import survey
 
@@ -446,6 +449,65 @@ def test_a_damaged_shard_is_one_refused_item_among_those_of_the_others(tmp_path,
     assert [item.place() for item in items if item.refused] == [""] * 4
     found = read_pictures(folder, channels=3)
     assert (len(found.pictures), len(found.rejected)) == (3, 4)
+
+
+def damaged(data: bytes, place: float) -> bytes:
+    """The same number of bytes, a stretch of them changed."""
+    start = int(len(data) * place)
+    return data[:start] + bytes(255 - value for value in data[start : start + 40]) + data[start + 40 :]
+
+
+@pytest.mark.parametrize("place", [0.1, 0.3, 0.5, 0.7, 0.9, 0.98])
+@pytest.mark.parametrize("kind", ["set.npz", "set.parquet", "set.zip", "set.tar", "set.tar.gz"])
+def test_damage_anywhere_in_a_shard_is_told_and_ends_nothing_else(tmp_path, kind, place):
+    folder = tmp_path / "shards"
+    folder.mkdir()
+    write = {"npz": write_npz, "parquet": write_parquet, "zip": write_zip, "tar": write_tar, "gz": write_tar}
+    shard = write[kind.rpartition(".")[2]](folder / kind)
+    write_parquet(folder / "z.parquet")
+    shard.write_bytes(damaged(shard.read_bytes(), place))
+    items = list(iterate(folder))
+    assert [item.name for item in items if item.name.startswith("z")] == [f"z.parquet/{name}" for name in SET]
+    for item in items:
+        with contextlib.suppress(ImageError):
+            item.read()
+    with contextlib.suppress(DeconvError):
+        list(iterate(shard))
+    assert isinstance(count(shard), int | None)
+    assert isinstance(count(folder), int | None)
+
+
+def test_a_packed_array_whose_stream_is_damaged_is_told(tmp_path):
+    source = write_npz(tmp_path / "set.npz")
+    items = list(iterate(source))
+    source.write_bytes(damaged(source.read_bytes(), 0.2))
+    with pytest.raises(DeconvError, match=r"set\.npz' is not a readable \.npz file"):
+        list(iterate(source))
+    with pytest.raises(ImageError, match=r"set\.npz has changed since"):
+        reopen(items[3].place(), "x").content()
+
+
+@pytest.mark.parametrize("kind", ["beside", "inside"])
+def test_names_in_parquet_that_are_no_text_are_written_out(tmp_path, kind):
+    bad = pa.StringArray.from_buffers(2, pa.array([0, 5, 10], pa.int32()).buffers()[1], pa.py_buffer(b"a\xff.jpb.png"))
+    pictures = pa.array([png(1), png(2)], pa.binary())
+    if kind == "beside":
+        table = pa.table({"image": pictures, "name": bad})
+    else:
+        table = pa.table({"image": pa.StructArray.from_arrays([pictures, bad], ["bytes", "path"])})
+    parquet.write_table(table, tmp_path / "set.parquet")
+    items = list(iterate(tmp_path / "set.parquet"))
+    assert [item.name for item in items] == ["a\\xff.jp", "b.png"]
+    assert [reopen(item.place(), item.name).content() for item in items] == [png(1), png(2)]
+
+
+def test_counting_raises_nothing_whatever_a_reader_meets(tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise zlib.error("Error -3 while decompressing data")
+
+    source = write_npz(tmp_path / "set.npz")
+    monkeypatch.setattr(sources, "npy_shape", fail)
+    assert count(source) is None
 
 
 # Files on disk
