@@ -65,6 +65,7 @@ class JobState:
         done: Steps done.
         total: Steps in all, 0 where not known.
         message: One sentence.
+        stage: What `done` and `total` belong to, or "" where the work has one stage alone.
         seconds_left: Estimate from the steps done since the process began, or None.
         stopping: An end was asked for and is awaited.
         updated: Seconds since 1970 when the status was written, or None.
@@ -81,6 +82,7 @@ class JobState:
     done: int = 0
     total: int = 0
     message: str = ""
+    stage: str = ""
     seconds_left: float | None = None
     stopping: bool = False
     updated: float | None = None
@@ -506,6 +508,7 @@ def _read(folder: Path, *, is_locked: bool | None = None) -> JobState:
     log = _log_tail(folder / "log.txt")
     message = found.get("message")
     message = message if isinstance(message, str) else ""
+    stage = found.get("stage")
     if problem or state in ("waiting", "running"):
         process = found.get("process")
         if _is_alive(process) or _is_alive(starter) or (_is_locked(folder) if is_locked is None else is_locked):
@@ -530,6 +533,7 @@ def _read(folder: Path, *, is_locked: bool | None = None) -> JobState:
         done=done,
         total=total,
         message=message,
+        stage=stage if isinstance(stage, str) else "",
         seconds_left=_seconds_left(found, done, total) if state == "running" else None,
         stopping=state in ("waiting", "running") and _exists(folder / "stop"),
         updated=_moment(found.get("updated")),

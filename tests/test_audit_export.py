@@ -21,7 +21,7 @@ from deconv_core.audit.drift import compare_audits, median_interval
 from deconv_core.audit.earlier import taken_over
 from deconv_core.audit.export import bad, csv_file, list_bytes, parquet_file, split
 from deconv_core.audit.measure import RECIPE
-from deconv_core.audit.moving import move_script, moves
+from deconv_core.audit.moving import FILE, count_kinds, move_script, moves
 from deconv_core.audit.recipes import difference, model_facts, recipes
 from deconv_core.audit.report import at_the_end, miss_sentence, report_file
 from deconv_core.audit.review import (
@@ -374,7 +374,8 @@ def test_what_the_script_cannot_move_is_counted_in_it(audited):
     class Elsewhere(AuditTable):
         def rows(self, places, columns=None):
             rows = super().rows(places, columns)
-            rows["place"] = [changed.get(name, place[name]) for name in rows["image"]]
+            names = (self.names[int(where)].as_py() for where in places)
+            rows["place"] = [changed.get(name, place[name]) for name in names]
             return rows
 
     script = move_script(Elsewhere(audited), [*changed, "photo 4.png"]).decode()
@@ -383,6 +384,16 @@ def test_what_the_script_cannot_move_is_counted_in_it(audited):
     told = next(line for line in script.splitlines() if "not moved" in line)
     assert told.startswith("# 3 pictures are not moved: 1 outside of the folder, 1 inside an archive")
     assert "1 at an address" in told
+    kinds = count_kinds(Elsewhere(audited), np.arange(table.count))
+    inside = next(kind for kind in kinds if kind.startswith("inside"))
+    assert kinds == {FILE: 13, inside: 1, "at an address": 1}
+
+
+def test_kinds_are_told_whatever_the_name(audited, monkeypatch):
+    table = AuditTable(audited)
+    places = [json.dumps([name]) for name in ('a, "address', "b]", 'c"', "d", "e")] + ["", None]
+    monkeypatch.setattr(AuditTable, "rows", lambda *_: pd.DataFrame({"place": places}))
+    assert count_kinds(table, np.arange(7)) == {FILE: 5, "whose place is not known": 2}
 
 
 @pytest.mark.parametrize("within_roots", [False, True])

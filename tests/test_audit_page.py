@@ -3,6 +3,8 @@
 import io
 import json
 import shutil
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -260,8 +262,8 @@ def test_progress_without_a_known_total_says_what_is_done(home):
 
 def test_an_audit_at_work_says_that_the_model_follows(folder, monkeypatch):
     (folder / "results" / "images.parquet").unlink()
-    for message, told in (("checks: 3 of 39 pictures", True), ("model: 3 of 38 pictures", False)):
-        at_work = replace(jobs.read(folder), state="running", done=3, total=39, message=message)
+    for stage, told in (("checks", True), ("model", False)):
+        at_work = replace(jobs.read(folder), state="running", done=3, total=39, stage=stage, message="3 of 39")
         monkeypatch.setattr(jobs, "read", lambda _, state=at_work: state)
         app = shown(folder, "summary")
         assert ("the model comes after them" in texts(app)) == told
@@ -281,6 +283,25 @@ def test_of_an_audit_at_work_one_table_is_kept_and_read_on(folder, home):
     shutil.copytree(folder, other)
     tables.get(other, "its own")
     assert tables.get(folder, "another") is not again  # only so many are kept
+
+
+def test_a_table_that_takes_long_to_read_holds_up_no_other_audit(folder, home, monkeypatch):
+    read = {name: threading.Event() for name in ("slow", "other")}
+
+    def reading(place, *_):
+        if place == home / "slow":
+            assert read["other"].wait(30), "the other audit waited for this one"
+        return place
+
+    monkeypatch.setattr("deconv_core.audit.table.AuditTable", reading)
+    tables = AuditTables()
+    slow = threading.Thread(target=lambda: (tables.get(home / "slow", "a"), read["slow"].set()))
+    slow.start()
+    while not tables._reading.get(home / "slow") or not tables._reading[home / "slow"].locked():
+        time.sleep(0.01)
+    threading.Timer(0, lambda: (tables.get(home / "other", "b"), read["other"].set())).start()
+    slow.join(60)
+    assert read["slow"].is_set()
 
 
 # Views
@@ -306,6 +327,42 @@ def test_summary_says_how_good_the_set_is(folder):
     table = AuditTable(folder)
     assert numbers(app)["Median quality risk"] == f"{np.median(table.numbers['quality_risk']):.0f} of 100"
     assert "Half of the pictures have a quality risk of" in texts(app)
+
+
+def test_a_set_with_nothing_readable_is_summed_up_without_numbers_of_quality(home):
+    data = home / "data" / "broken"
+    data.mkdir(parents=True)
+    (data / "none.png").write_bytes(b"nothing")
+    job = home / "jobs" / "20260104-000000-audit-d"
+    run_audit(AuditSettings(str(data), checks=("dark", "low_quality"), quality="deconv_quality"), job)
+    app = shown(job, "summary")
+    assert numbers(app)["Cannot be read"] == "1"
+    assert "Median predicted quality" not in numbers(app)
+
+
+def test_the_risk_of_the_set_is_made_once_for_the_summary(folder, monkeypatch):
+    from deconv_core.audit import risk
+
+    made = []
+    usual = risk.set_risk
+    monkeypatch.setattr(risk, "set_risk", lambda *arguments: made.append(1) or usual(*arguments))
+    save_thresholds(folder, {"dark": Threshold(41.5)})  # chosen by no other test: nothing is kept of it
+    app = shown(folder, "summary")
+    app.run()
+    assert len(made) == 1
+
+
+def test_one_picture_of_the_table_is_read_with_no_more_than_is_shown(folder, monkeypatch):
+    asked = []
+    usual = AuditTable.row
+    monkeypatch.setattr(
+        AuditTable, "row", lambda table, image, columns=None: asked.append(columns) or usual(table, image, columns)
+    )
+    app = shown(folder, "review")
+    app.toggle(key="audit_dataset_closely").set_value(True).run()
+    assert not app.exception
+    assert asked
+    assert all(columns and not {"place", "mode", "issues"} & set(columns) for columns in asked)
 
 
 def test_choices_taken_over_from_an_earlier_audit_are_named(folder, home):
@@ -585,8 +642,14 @@ def test_export_counts_and_offers_every_file(folder):
     assert [button.label for button in app.get("download_button")] == [
         *("Clean list", "Bad list", "CSV", "Recipes", "Parquet", "Move script", "HTML report")
     ]
+    assert f"It moves {flagged + 1} bad pictures" in texts(app)
     app.pills(key="audit_dataset_bad_checks").set_value([]).run()
     assert numbers(app)["Bad"].startswith("2 ")  # the one that was dropped, and what cannot be read
+
+
+def test_the_script_is_made_when_it_is_asked_for(folder, monkeypatch):
+    monkeypatch.setattr("deconv_core.audit.moving.moves", lambda *_: pytest.fail("made on sight"))
+    assert "Move script" in [button.label for button in shown(folder, "export").get("download_button")]
 
 
 def test_a_set_that_is_gone_still_shows_what_was_found(folder, home, monkeypatch):

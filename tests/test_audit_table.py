@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deconv_core.audit import table as tables
+from deconv_core.audit import rows as module
 from deconv_core.audit.measure import RECIPE
 from deconv_core.audit.parts import MEASURED, MODEL, PartWriter, list_parts, read_part, read_parts
 from deconv_core.audit.run import AuditSettings, run_audit
@@ -64,7 +64,7 @@ def test_only_new_parts_are_read(at_work, monkeypatch):
         asked.append(path.name)
         return read_part(path, kind, *arguments, **options)
 
-    monkeypatch.setattr(tables, "read_part", reading)
+    monkeypatch.setattr(module, "read_part", reading)
     parts = list_parts(at_work / "results", MEASURED)
     parts[-1].rename(at_work / "aside")
     first = AuditTable(at_work)

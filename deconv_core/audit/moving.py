@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -42,10 +43,13 @@ class Moves:
         return f"{total:,} {'picture is' if total == 1 else 'pictures are'} not moved: {told}."
 
 
+FILE = "files of their own"
 _INSIDE = "inside an archive or table (only the whole file could be moved, with its good pictures)"
 _FETCHED = "at an address"
 _UNKNOWN = "whose place is not known"
 _OUTSIDE = "outside of the folder"
+_PIECE = 100_000  # places in memory at once
+_PLAIN = re.compile(r'\["(/[^"\\]*)"\]').fullmatch  # the place of a file whose path JSON writes as it is
 
 _SCRIPT = """#!/bin/sh
 # Moves {count} pictures out of a data set, to a folder beside it; made by: python -m deconv_core audit
@@ -99,6 +103,31 @@ def moves(table: AuditTable, images: Sequence[str]) -> Moves:
     return Moves(tuple(lines), dict(left_out))
 
 
+def count_kinds(table: AuditTable, places: np.ndarray) -> dict[str, int]:
+    """Where pictures lie, told from the ends of what is written down of each: kind -> how many; quick for a million.
+
+    Args:
+        table: The audit.
+        places: Rows of its table.
+
+    Returns:
+        `FILE` for files of their own, which can be moved; otherwise why a picture cannot be, as in `Moves.left_out`.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as compute
+
+    found: Counter[str] = Counter()
+    for start in range(0, len(places), _PIECE):
+        where = pa.array(table.rows(places[start : start + _PIECE], ["place"])["place"], pa.string())
+        ends = ('"]', ', "address"]', "]")  # of a list of one text, of an address, of any list
+        count = {end: compute.sum(compute.ends_with(where, end)).as_py() or 0 for end in ends}
+        found[FILE] += count['"]'] - count[', "address"]']
+        found[_FETCHED] += count[', "address"]']
+        found[_INSIDE] += count["]"] - count['"]']
+        found[_UNKNOWN] += len(where) - count["]"]
+    return {kind: number for kind, number in found.items() if number}
+
+
 def _source(table: AuditTable) -> tuple[Path, Path]:
     """(what was audited, the folder in which its files lie)."""
     source = Path(os.path.abspath(Path(str(table.settings["data"])).expanduser()))  # noqa: PTH100 - links stay
@@ -107,6 +136,8 @@ def _source(table: AuditTable) -> tuple[Path, Path]:
 
 def _file_of(name: str, where: str | None, folder: str) -> tuple[str, str]:
     """(the picture's own file, or "" and why there is none)."""
+    if plain := _PLAIN(where or ""):  # nearly all; as JSON they take five times as long
+        return plain[1], ""
     try:
         # The name in the table may have escapes for bytes that are no text; the place holds the real one.
         parts = json.loads(where) if where else []

@@ -16,14 +16,13 @@ from deconv_core.audit.checks import CHECKS
 from deconv_core.audit.review import Choice, Review, read_weights, threshold_values
 from deconv_core.audit.table import AuditTable, Filter
 from deconv_core.audit.thumbnails import CHANGED, small_pictures
-from deconv_core.audit.words import evidence
+from deconv_core.audit.words import evidence, short
 from deconv_core.errors import DeconvError
 from pages.ui import cached
 from pages.ui.thumbnails import Tile
 
 DONE_WORDS = {"keep": "Kept", "drop": "Dropped", "unsure": "Unsure"}
 ANY, NONE_FOUND, EVERYTHING = "any", "passed", "all"
-NAME_LENGTH = 100
 
 
 @dataclass(frozen=True)
@@ -147,18 +146,6 @@ def value_words(column: str, value: Any) -> str:
     if row.flags_when == "set":
         return "yes" if float(value) == 1 else "no"
     return f"{float(value):.{row.digits}f} {row.unit}".strip()
-
-
-def within(check: str) -> str:
-    """The label of a check within a sentence."""
-    label = CHECKS[check].label
-    return label[0].lower() + label[1:]
-
-
-def short(text: Any, length: int = NAME_LENGTH) -> str:
-    """Text on one line, without what would turn the line around or hide in it; a long one keeps its end."""
-    line = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in str(text))
-    return line if len(line) <= length else f"…{line[1 - length :]}"
 
 
 def share_words(count: int, total: int) -> str:

@@ -12,12 +12,12 @@ from deconv_core.audit.recipes import recipes_of
 from deconv_core.audit.reference import percentile, reference_set
 from deconv_core.audit.review import DECISIONS
 from deconv_core.audit.risk import contributions
+from deconv_core.audit.words import evidence_columns, lower, short, threshold_words
 from deconv_core.errors import DeconvError, ImageError
 from deconv_core.figures import map_legend
 from deconv_core.inspection import map_scale
 from pages.ui import cached
-from pages.ui.audit_data import DONE_WORDS, Audit, guarded, short, value_words, within
-from pages.ui.audit_plan import threshold_words
+from pages.ui.audit_data import DONE_WORDS, Audit, guarded, value_words
 from pages.ui.cached import VIEW_PIXELS
 from pages.ui.inputs import plain
 from pages.ui.viewer import Legend, Shot, viewer
@@ -33,7 +33,7 @@ def open_image(name: str, image: str) -> None:
 
 def show_image(name: str, audit: Audit, image: str, *, decide: bool = True) -> None:
     """Viewer, evidence, all values."""
-    row = audit.table.row(image)
+    row = audit.table.row(image, [*evidence_columns(audit.table.checks), "status", "digest", "bits"])
     left, right = st.columns([3, 2], gap="large")
     with left:
         _show_pictures(name, audit, row)
@@ -73,7 +73,7 @@ def _pictures(audit: Audit, row: dict[str, Any]) -> list[tuple[str, str, str, st
         other = row.get(CHECKS[check].neighbour_column) if check in audit.table.checks else None
         if other:
             try:
-                found.append((check, f"Earlier one: {words}", other, audit.table.row(other)["digest"]))
+                found.append((check, f"Earlier one: {words}", other, audit.table.row(other, ["digest"])["digest"]))
             except DeconvError:  # gone since
                 continue
     return found
@@ -128,10 +128,10 @@ def _show_evidence(audit: Audit, row: dict[str, Any]) -> None:
     place = audit.table.place(row["image"])
     frame = audit.table.numbers.iloc[[place]][list(audit.table.checks)]
     points = contributions(frame, audit.weights, audit.thresholds).iloc[0]
-    parts = [(within(key), value) for key, value in points.sort_values(ascending=False).items()]
+    parts = [(lower(CHECKS[key].label), value) for key, value in points.sort_values(ascending=False).items()]
     named = [f"{label} {value:.0f}" for label, value in parts if value >= 0.5]
-    lower = 100 * float((audit.risk < audit.risk[place]).mean())
-    st.markdown(f"**Quality risk {audit.risk[place]:.0f} of 100**, higher than in {lower:.0f} % of the set")
+    others = 100 * float((audit.risk < audit.risk[place]).mean())
+    st.markdown(f"**Quality risk {audit.risk[place]:.0f} of 100**, higher than in {others:.0f} % of the set")
     told = f"Points: {', '.join(named[:6])}." if named else "No check adds a point worth naming."
     st.caption(plain(f"{told} By the points saved with this audit." if audit.weights else told))
 

@@ -12,8 +12,12 @@ import numpy as np
 import streamlit as st
 
 from deconv_core import jobs
-from deconv_core.audit import export
+from deconv_core.audit import export, moving
 from deconv_core.audit.checks import CHECKS
+from deconv_core.audit.report import report_file
+from deconv_core.audit.review import Choice
+from deconv_core.audit.words import short
+from deconv_core.errors import DeconvError
 from pages.ui import cached
 from pages.ui.audit_data import Audit, share_words
 from pages.ui.inputs import plain
@@ -57,22 +61,27 @@ def _offer_script(name: str, audit: Audit, bad: np.ndarray) -> None:
     if not len(bad):
         st.caption("No picture is bad, so there is nothing to move.")
         return
-    found = cached.audit_moves(audit.token, hashlib.sha256(bad.tobytes()).hexdigest(), bad, audit.table)
-    if not found.lines:
-        st.caption(plain(f"{found.sentence} Use the list of the clean ones."))
+    kinds = cached.audit_kinds(audit.token, hashlib.sha256(bad.tobytes()).hexdigest(), bad, audit.table)
+    can_move = kinds.pop(moving.FILE, 0)
+    left_out = moving.Moves((), kinds).sentence
+    if not can_move:
+        st.caption(plain(f"{left_out} Use the list of the clean ones."))
         return
 
     def make() -> bytes:
-        return export.move_script(audit.table, audit.table.rows(bad, ["image"])["image"].tolist(), found=found)
+        try:
+            return moving.move_script(audit.table, audit.table.rows(bad, ["image"])["image"].tolist())
+        except DeconvError as error:  # none of them lies in the folder: a script that says so and does nothing
+            return f"# {short(error, 1000)}\n".encode()
 
     _offer(name, "Move script", make, "move.sh", "text/x-shellscript")
     st.caption(
-        f"It moves {len(found.lines):,} bad pictures into a folder beside the set, deletes nothing and overwrites "
-        f"nothing. {plain(found.sentence)} Read it, then run it yourself; nothing is moved from here."
+        f"It moves {can_move:,} bad pictures into a folder beside the set, deletes nothing and overwrites nothing. "
+        f"{plain(left_out)} Read it, then run it yourself; nothing is moved from here."
     )
 
 
-def _choose(name: str, audit: Audit) -> export.Choice:
+def _choose(name: str, audit: Audit) -> Choice:
     checks = list(audit.table.checks)
     chosen = st.pills(
         "Issues that make a picture bad", checks, selection_mode="multi", default=checks,
@@ -93,10 +102,10 @@ def _offer(name: str, label: str, make: Callable[[], bytes], file: str, kind: st
     )
 
 
-def _offer_report(name: str, audit: Audit, choice: export.Choice) -> None:
+def _offer_report(name: str, audit: Audit, choice: Choice) -> None:
     def make() -> bytes:
         path = audit.folder / "results" / "report.html"
-        return Path(export.report_file(audit.folder, path, table=audit.table, choice=choice)).read_bytes()
+        return Path(report_file(audit.folder, path, table=audit.table, choice=choice)).read_bytes()
 
     _offer(name, "HTML report", make, "report.html", "text/html")
     st.caption(

@@ -10,8 +10,9 @@ import streamlit as st
 from deconv_core.audit.checks import CHECKS
 from deconv_core.audit.review import save_weights
 from deconv_core.audit.risk import default_weights
+from deconv_core.audit.words import short
 from deconv_core.errors import DeconvError
-from pages.ui.audit_data import EVERYTHING, Audit, guarded, issue_words, issues, short
+from pages.ui.audit_data import EVERYTHING, Audit, guarded, issue_words, issues
 from pages.ui.audit_evidence import open_image, show_image
 from pages.ui.audit_grid import page_of, show_grid
 from pages.ui.inputs import plain

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from deconv_core.audit.checks import CHECKS, FAMILIES
+from deconv_core.audit.words import threshold_words
 from deconv_core.errors import DeconvError
 from deconv_core.named_sets import NAMES
 from deconv_core.scoring import DEFAULT_MODEL
@@ -171,11 +172,3 @@ def show_rules(keys: Sequence[str]) -> None:
         },
         hide_index=True,
     )
-
-
-def threshold_words(key: str, threshold: float) -> str:
-    """`above 1.50 px`."""
-    row = CHECKS[key]
-    if row.flags_when == "set":
-        return "when it is so"
-    return f"{row.flags_when} {threshold:.{row.digits}f} {row.unit}".strip()

@@ -11,9 +11,10 @@ import streamlit as st
 from deconv_core.audit.earlier import taken_over
 from deconv_core.audit.review import draw_surprise, miss_rate, outdated, read_surprise
 from deconv_core.audit.table import Filter
+from deconv_core.audit.words import evidence_columns, short
 from deconv_core.errors import DeconvError, ImageError
 from pages.ui import cached
-from pages.ui.audit_data import ANY, DONE_WORDS, EVERYTHING, Audit, guarded, issue_words, issues, short
+from pages.ui.audit_data import ANY, DONE_WORDS, EVERYTHING, Audit, guarded, issue_words, issues
 from pages.ui.audit_evidence import show_image
 from pages.ui.inputs import plain
 from pages.ui.sorter import Card, Choice, sorter
@@ -132,7 +133,7 @@ def _queue(name: str, audit: Audit, queue_name: str) -> list[str]:
 
 
 def _card(audit: Audit, image: str) -> Card:
-    row = audit.table.row(image)
+    row = audit.table.row(image, [*evidence_columns(audit.table.checks), "digest"])
     facts = audit.facts(row) or ["No check flags it."]
     decision = audit.review.decisions.get(image, "")
     try:

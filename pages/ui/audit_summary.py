@@ -14,12 +14,11 @@ from deconv_core.audit.earlier import taken_over
 from deconv_core.audit.recipes import difference, recipes, recipes_of
 from deconv_core.audit.table import Filter
 from deconv_core.audit.thumbnails import small_pictures
-from deconv_core.audit.words import paragraph
-from pages.ui.audit_data import ANY, Audit, share_words, short, tiles, value_words, within
+from deconv_core.audit.words import lower, paragraph, short, threshold_words
+from pages.ui.audit_data import ANY, Audit, share_words, tiles, value_words
 from pages.ui.audit_evidence import open_image
 from pages.ui.audit_gallery import GRID
 from pages.ui.audit_grid import page_of
-from pages.ui.audit_plan import threshold_words
 from pages.ui.inputs import plain
 from pages.ui.thumbnails import thumbnails
 
@@ -33,7 +32,7 @@ def show_summary(name: str, audit: Audit) -> None:
     counts = table.counts(audit.thresholds)
     flagged = len(table.select(audit.filter(ANY)))
     statuses = table.count_status()
-    st.markdown(plain(paragraph(table, audit.thresholds, audit.weights)))
+    st.markdown(plain(paragraph(table, audit.thresholds, audit.weights, risk=audit.risk)))
     for told in (taken_over(audit.folder), _older_words(audit)):
         if told:
             st.caption(plain(told))
@@ -45,10 +44,10 @@ def show_summary(name: str, audit: Audit) -> None:
             "Median quality risk", f"{np.median(audit.risk):.0f} of 100", width="content",
             help="Half of the pictures have no more. 0: no check found anything; 100: the worst.",
         )  # fmt: skip
-        if "low_quality" in table.numbers:
-            quality = float(np.nanmedian(table.numbers["low_quality"]))
+        quality = table.known("low_quality") if "low_quality" in table.numbers else np.array([])
+        if len(quality):
             st.metric(
-                "Median predicted quality", value_words("low_quality", quality), width="content",
+                "Median predicted quality", value_words("low_quality", float(np.median(quality))), width="content",
                 help="What people would say of the picture in the middle; 0 is the worst end of their scale, 100 the "
                 "best.",
             )  # fmt: skip
@@ -66,7 +65,7 @@ def show_summary(name: str, audit: Audit) -> None:
             if key:
                 with column:
                     _show_issue(name, audit, key, counts[key], worst[key])
-    nothing = [within(key) for key in counts if not counts[key]]
+    nothing = [lower(CHECKS[key].label) for key in counts if not counts[key]]
     if nothing:
         st.caption(f"Nothing found for: {', '.join(nothing)}.")
     _show_unreadable(audit)
@@ -79,7 +78,8 @@ def _older_words(audit: Audit) -> str:
     older = [key for key in audit.table.checks if difference(key, written, present)]
     if not older:
         return ""
-    listed = ", ".join(within(key) for key in older[:4]) + (f" and {len(older) - 4} more" if len(older) > 4 else "")
+    listed = ", ".join(lower(CHECKS[key].label) for key in older[:4])
+    listed += f" and {len(older) - 4} more" if len(older) > 4 else ""
     return f"Measured by an earlier version, which counted otherwise: {listed}. Audit the set again to rely on it."
 
 

@@ -10,11 +10,11 @@ import streamlit as st
 from deconv_core.audit.checks import CHECKS
 from deconv_core.audit.earlier import taken_over
 from deconv_core.audit.review import Threshold, read_thresholds, save_thresholds
+from deconv_core.audit.words import lower, threshold_words
 from deconv_core.figures import plot_config, threshold_histogram
-from pages.ui.audit_data import EVERYTHING, Audit, guarded, read, share_words, within
+from pages.ui.audit_data import EVERYTHING, Audit, guarded, read, share_words
 from pages.ui.audit_evidence import open_image
 from pages.ui.audit_grid import page_of, show_grid
-from pages.ui.audit_plan import threshold_words
 from pages.ui.inputs import plain
 
 BINS = 60
@@ -59,7 +59,7 @@ def _show(name: str, audit: Audit) -> None:
             )  # fmt: skip
     st.caption(plain(CHECKS[key].rule))
     if saved:
-        changed = ", ".join(within(check) for check in saved)
+        changed = ", ".join(lower(CHECKS[check].label) for check in saved)
         st.caption(plain(f"Changed and saved with this audit: {changed}. {taken_over(audit.folder)}"))
     values = audit.table.numbers[key].to_numpy(np.float64)
     if not np.isfinite(values).any():

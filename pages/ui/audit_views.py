@@ -68,7 +68,7 @@ def _show_news(name: str, job: JobState, audit: Audit | None) -> None:
     if not job.active:
         return
     found, shown = cached.audit_stamp(job.folder), audit.token if audit else ""
-    if audit and job.message.startswith("checks") and (audit.settings.get("model") or audit.settings.get("quality")):
+    if audit and job.stage == "checks" and (audit.settings.get("model") or audit.settings.get("quality")):
         st.caption("The time is that of the quick checks; the model comes after them and takes longer.")
     if found and not shown:
         st.rerun()

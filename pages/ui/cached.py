@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from deconv_core.agree_command import Plan
     from deconv_core.agree_result import AgreeResult
     from deconv_core.audit.drift import Drift
-    from deconv_core.audit.export import Moves
     from deconv_core.audit.table import AuditTable
     from deconv_core.comparison import Comparison as MetricComparison
     from deconv_core.human_scores import HumanScores
@@ -685,20 +684,25 @@ class AuditTables:
     def __init__(self, max_entries: int = 4) -> None:
         self._max_entries = max_entries
         self._found: OrderedDict[Path, tuple[str, AuditTable]] = OrderedDict()
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # of what is kept; not held while a table is read
+        self._reading: dict[Path, threading.Lock] = {}
 
     def get(self, folder: Path, token: str) -> AuditTable:
         """The table kept, or read now."""
         from deconv_core.audit.table import AuditTable
 
         with self._lock:
-            known, table = self._found.get(folder, ("", None))
+            reading = self._reading.setdefault(folder, threading.Lock())
+        with reading:  # two visitors of one audit read it once, and none waits for another audit
+            with self._lock:
+                known, table = self._found.get(folder, ("", None))
             if known != token:
                 table = AuditTable(folder, table)
+            with self._lock:
                 self._found[folder] = token, table
-            self._found.move_to_end(folder)
-            while len(self._found) > self._max_entries:
-                self._found.popitem(last=False)
+                self._found.move_to_end(folder)
+                while len(self._found) > self._max_entries:
+                    self._found.popitem(last=False)
         return table
 
 
@@ -760,11 +764,11 @@ def audit_drift(
 
 
 @st.cache_data(show_spinner=False, max_entries=8)
-def audit_moves(token: str, chosen: str, _places: np.ndarray, _table: AuditTable) -> Moves:
-    """Which of these rows of an audit a script can move; `chosen` tells them apart."""
-    from deconv_core.audit.export import moves
+def audit_kinds(token: str, chosen: str, _places: np.ndarray, _table: AuditTable) -> dict[str, int]:
+    """Where these rows of an audit lie, kind -> how many; `chosen` tells the rows apart."""
+    from deconv_core.audit.moving import count_kinds
 
-    return moves(_table, _table.rows(_places, ["image"])["image"].tolist())
+    return count_kinds(_table, _places)
 
 
 # Inside a model
