@@ -64,7 +64,7 @@ def test_pictures_of_the_set_measured_anew_lie_within_its_quantiles(some):
         rounded = np.array([float(f"{value:.6g}") for value in values])
         assert rounded.min() >= quantiles.min(), key
         assert rounded.max() <= quantiles.max(), key
-        # Of every base picture and distortion some, so the two can differ little; another unit or measurement differs more.
+        # Some of every photograph and distortion differ little from all of them; another unit differs more.
         assert ks_2samp(values, quantiles, method="asymp").statistic < 0.2, key
 
 

@@ -144,6 +144,7 @@ def _comparable(first: AuditTable, second: AuditTable) -> tuple[list[str], list[
     """(checks, other columns, sentences about what is left out)."""
     made = [recipes_of(table) for table in (first, second)]
     left_out, checks = [], []
+    unlike: dict[str, list[str]] = {}  # in what the recipes differ -> labels
     for key in CHECKS:
         label = CHECKS[key].label
         if key not in first.checks and key not in second.checks:
@@ -154,16 +155,22 @@ def _comparable(first: AuditTable, second: AuditTable) -> tuple[list[str], list[
         elif CHECKS[key].of_set and not (first.finished and second.finished):
             left_out.append(f"“{label}” is left out until both audits have come to their end.")
         elif why := difference(key, *made):
-            left_out.append(f"“{label}” is left out, since the audits and not the pictures would differ: {why}.")
+            unlike.setdefault(why, []).append(f"“{label}”")
         else:
             checks.append(key)
     others = []
     for name, (label, _) in _OTHERS.items():
-        why = difference(name, *made) if name != "quality_risk" else ""
-        if why:
-            left_out.append(f"“{label}” is left out: {why}.")
-        elif name == "quality_risk" or (name in first.numbers and name in second.numbers):
+        if name == "quality_risk":
+            others += [name] if checks else []
+        elif why := difference(name, *made):
+            unlike.setdefault(why, []).append(f"“{label}”")
+        elif name in first.numbers and name in second.numbers:
             others.append(name)
+    for why, labels in unlike.items():
+        are = "is" if len(labels) == 1 else "are"
+        left_out.append(
+            f"{', '.join(labels)} {are} left out, since the audits and not the pictures would differ: {why}."
+        )
     if set(first.checks) != set(checks) or set(second.checks) != set(checks):
         left_out.append(f"The quality risk is counted over the {len(checks)} checks that both made alike.")
     return checks, others, left_out
@@ -276,7 +283,8 @@ def _shares(first: AuditTable, second: AuditTable, checks: list[str], thresholds
                 "high": 100 * (difference + np.hypot(high_other - share_other, share_one - low_one)),
             }
         )
-    return pd.DataFrame(rows)
+    names = ["check", "label", "share_first", "share_second", "difference", "low", "high"]
+    return pd.DataFrame(rows, columns=names)
 
 
 def _paragraph(columns: pd.DataFrame, shares: pd.DataFrame) -> str:
