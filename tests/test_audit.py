@@ -676,6 +676,61 @@ def test_the_cache_is_only_ever_a_help(tmp_path, home):
     assert run_audit(AuditSettings("samples"), tmp_path / "job")["readable"] == len(SAMPLES)
 
 
+@pytest.fixture
+def connections(monkeypatch):
+    """The connections to SQLite files opened by the cache, and those of them that were closed."""
+    opened, closed = [], []
+
+    class Watched(sqlite3.Connection):
+        def __init__(self, *arguments, **options):
+            opened.append(self)
+            super().__init__(*arguments, **options)
+
+        def close(self):
+            closed.append(self)
+            super().close()
+
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *given, **more: connect(*given, **more, factory=Watched))
+    return opened, closed
+
+
+def test_a_file_that_is_no_cache_is_replaced_and_left_open_by_nobody(tmp_path, connections):
+    from deconv_core.audit.cache import Cache
+
+    (tmp_path / "cache.sqlite").write_bytes(b"no data base at all" * 100)
+    cache = Cache(tmp_path / "cache.sqlite", "recipe", ())
+    cache.keep([("a", 1, 1, "x")], {"x": {}})
+    assert list(cache.find([("a", 1, 1)])) == [0]
+    cache.close()
+    opened, closed = connections
+    assert len(opened) == 2
+    assert set(opened) == set(closed)
+
+
+def test_a_cache_that_is_busy_or_full_stays_as_it_is(tmp_path, monkeypatch, connections):
+    from deconv_core.audit import cache as module
+
+    monkeypatch.setattr(module, "_PATIENCE_SECONDS", 0.05)
+    cache = module.Cache(tmp_path / "cache.sqlite", "recipe", ())
+    cache.keep([("a", 1, 1, "x")], {"x": {}})
+    cache.close()
+    other = sqlite3.connect(tmp_path / "cache.sqlite", isolation_level=None)
+    other.execute("PRAGMA locking_mode=EXCLUSIVE")
+    other.execute("BEGIN EXCLUSIVE")
+    without = module.Cache(tmp_path / "cache.sqlite", "recipe", ())
+    without.keep([("b", 1, 1, "y")], {"y": {}})
+    assert without.find([("a", 1, 1)]) == {}
+    without.close()
+    other.execute("COMMIT")
+    other.close()
+    again = module.Cache(tmp_path / "cache.sqlite", "recipe", ())
+    assert list(again.find([("a", 1, 1)])) == [0]
+    again.close()
+    opened, closed = connections
+    assert set(opened) == set(closed)
+
+
 def test_the_cache_stores_again_after_a_lock(tmp_path, monkeypatch):
     from deconv_core.audit import cache as module
 

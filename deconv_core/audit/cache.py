@@ -26,6 +26,7 @@ _PENDING = 1000
 _PAGES_KIB = 32_768  # of the data base held in memory
 _TEXTS = ("status", "reason", "format", "mode", "model_reason")
 _WHOLE = ("width", "height", "bits", "orientation")
+_NO_DATA_BASE = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
 # ValueError: among others what SQLite cannot hold as text.
 _DAMAGED = (sqlite3.Error, struct.error, ValueError)
 
@@ -52,28 +53,35 @@ class Cache:
             with contextlib.suppress(sqlite3.Error, OSError):
                 self._base = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", timeout=_PATIENCE_SECONDS, uri=True)
             return
-        try:
-            self._base = self._open(path)
-        except (sqlite3.Error, OSError):
-            with contextlib.suppress(OSError):
-                path.unlink(missing_ok=True)
-            with contextlib.suppress(sqlite3.Error, OSError):
+        with contextlib.suppress(sqlite3.Error, OSError):
+            try:
+                self._base = self._open(path)
+            except sqlite3.Error as error:
+                # Others use it too: a lock or a full disk is no reason to take from them what was measured.
+                if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _NO_DATA_BASE:
+                    raise
+                for ending in ("", "-wal", "-shm"):
+                    path.with_name(path.name + ending).unlink(missing_ok=True)
                 self._base = self._open(path)
 
     @staticmethod
     def _open(path: Path) -> sqlite3.Connection:
         base = sqlite3.connect(path, timeout=_PATIENCE_SECONDS, isolation_level=None)
-        base.execute("PRAGMA journal_mode=WAL")
-        base.execute("PRAGMA synchronous=OFF")
-        base.execute(f"PRAGMA cache_size=-{_PAGES_KIB}")
-        base.execute(
-            "CREATE TABLE IF NOT EXISTS files (place TEXT PRIMARY KEY, bytes INTEGER, modified INTEGER, digest TEXT) "
-            "WITHOUT ROWID"
-        )
-        base.execute(
-            "CREATE TABLE IF NOT EXISTS rows (recipe TEXT, digest TEXT, content BLOB, PRIMARY KEY (recipe, digest)) "
-            "WITHOUT ROWID"
-        )
+        try:
+            base.execute("PRAGMA journal_mode=WAL")
+            base.execute("PRAGMA synchronous=OFF")
+            base.execute(f"PRAGMA cache_size=-{_PAGES_KIB}")
+            base.execute(
+                "CREATE TABLE IF NOT EXISTS files (place TEXT PRIMARY KEY, bytes INTEGER, modified INTEGER, "
+                "digest TEXT) WITHOUT ROWID"
+            )
+            base.execute(
+                "CREATE TABLE IF NOT EXISTS rows (recipe TEXT, digest TEXT, content BLOB, "
+                "PRIMARY KEY (recipe, digest)) WITHOUT ROWID"
+            )
+        except BaseException:
+            base.close()
+            raise
         return base
 
     def _pack(self, row: Mapping[str, Any]) -> bytes:
