@@ -69,12 +69,11 @@ def take(data: str, include: str, count: int, folder: Path, seed: int = 0) -> li
 
 # What an audit imports as it goes; CleanVision's imports are not counted either.
 _OURS_SCRIPT = """
-import sys
+import runpy, sys
 import cv2, distributed, pandas, pyarrow.parquet
-from deconv_core.__main__ import main
 if "--model" in sys.argv:
     import tensorflow
-main()
+runpy.run_module("deconv_core", run_name="__main__")
 """
 
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import click
 
-from deconv_core import __version__
+from deconv_core import __version__, own_process
 from deconv_core.commands.agree import agree
 from deconv_core.commands.audit import audit
 from deconv_core.commands.compare import compare
@@ -77,4 +77,5 @@ for command in (score, degrade, models, train, compare, agree, audit):
 
 
 if __name__ == "__main__":
+    own_process.declare()
     main()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from deconv_core import own_process
 from deconv_core.audit.measure import decode, digest_of, upright
 from deconv_core.audit.pixels import reduced
 from deconv_core.errors import DeconvError, ImageError
@@ -43,7 +44,10 @@ def working_picture(pixels: np.ndarray, max_side: int) -> np.ndarray:
 
 
 def load(name: str) -> Reconstructor:
-    """The model by name or path, loaded once per process; TensorFlow keeps to the threads of a Dask worker."""
+    """The model by name or path, loaded once per process.
+
+    In a process of a Dask worker's own, or of the command's own, TensorFlow then keeps to the worker's threads.
+    """
     from deconv_core.models.saving import load_model
 
     with _LOADING:
@@ -55,15 +59,18 @@ def _keep_to_worker_threads() -> None:
     from distributed import get_worker
 
     try:
-        threads = get_worker().state.nthreads
-    except (ValueError, AttributeError):  # not in a worker
+        worker = get_worker()
+    except ValueError:  # not in a worker
+        return
+    # A worker of threads in a program that does other things as well must not slow down what that does with TensorFlow.
+    if worker.address.startswith("inproc://") and not own_process.is_ours():
         return
     import tensorflow as tf
 
     try:
         # Several pictures side by side, each on one core, lose less than one picture spread over all cores.
         tf.config.threading.set_intra_op_parallelism_threads(1)
-        tf.config.threading.set_inter_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(worker.state.nthreads)
     except RuntimeError:  # it is at work already
         return
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import gc
 import json
 from pathlib import Path
 
 import click
 
+from deconv_core import own_process
 from deconv_core.commands.options import comma_list, command_line
 
 
@@ -74,9 +74,7 @@ def _run(data, checks, scheduler, resume, wait_turn, low_priority, out, options)
     else:
         settings = AuditSettings(data=data, checks=tuple(checks or ()), scheduler=scheduler, **options)
 
-    # Pictures and rows leave no circles of references; to look for them as often as usual takes a tenth of the time.
-    gc.freeze()
-    gc.set_threshold(20_000)
+    own_process.look_for_circles_less_often()
 
     def progress(now) -> None:
         if not stderr_is_log():
