@@ -14,7 +14,6 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from deconv_core.audit.checks import CHECKS
 from deconv_core.audit.recipes import difference, recipes_of
 from deconv_core.audit.review import (
     Review,
+    find_shares,
     places_of,
     read_thresholds,
     read_weights,
@@ -78,7 +78,7 @@ def finish(folder: Path, table: AuditTable) -> None:
     Decisions are taken over once; those taken in this audit meanwhile count more. As in `begin`, nothing fails for it.
     """
     with contextlib.suppress(DeconvError, OSError, ValueError):
-        _find_shares(folder, table)
+        find_shares(folder, table)
         note = _read(folder)
         if not note or "decisions" in note:
             return
@@ -90,18 +90,6 @@ def finish(folder: Path, table: AuditTable) -> None:
         taken = {image: decision for image, decision in taken.items() if image not in review.decisions}
         review.decide_all(taken)
         write_json(folder / "results" / "taken_over.json", {**note, "decisions": len(taken), "open": gone})
-
-
-def _find_shares(folder: Path, table: AuditTable) -> None:
-    """Thresholds chosen to flag a share of the pictures flag that share of those there are now."""
-    saved = read_thresholds(folder)
-    found = {
-        key: replace(chosen, value=table.threshold_at(key, chosen.percent))
-        for key, chosen in saved.items()
-        if chosen.percent is not None and key in table.checks
-    }
-    if found:
-        save_thresholds(folder, {**saved, **found})
 
 
 def taken_over(folder: Path | str) -> str:

@@ -200,11 +200,11 @@ def places_of(table: AuditTable, images: Sequence[str]) -> np.ndarray:
     return found.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
 
 
-def read_decisions(path: Path | str, table: AuditTable) -> tuple[dict[str, str], int]:
+def read_decisions(path: Path | str) -> dict[str, str]:
     """The decisions of a CSV file with the columns `image` and `decision`, such as an exported table that was edited.
 
     Returns:
-        (name -> decision for the pictures of the audit, how many names are not in it).
+        Name -> decision, of the lines that hold one.
 
     Raises:
         DeconvError: No such file, other columns, or another word than keep, drop and unsure.
@@ -226,16 +226,20 @@ def read_decisions(path: Path | str, table: AuditTable) -> tuple[dict[str, str],
     found = {name: decision for name, decision in found.items() if decision}
     for decision in set(found.values()):
         _check_decision(decision)
+    return found
+
+
+def of_the_set(decisions: Mapping[str, str], table: AuditTable) -> dict[str, str]:
+    """Those decisions of a CSV file that are about pictures of an audit, by their names in it."""
     # Our own CSV puts an apostrophe before what a spreadsheet would run.
-    names = list(found)
+    names = list(decisions)
     plain = [name.removeprefix("'") for name in names]
     known, undone = places_of(table, names) >= 0, places_of(table, plain) >= 0
-    taken = {
-        (name if is_known else other): found[name]
+    return {
+        (name if is_known else other): decisions[name]
         for name, other, is_known, is_other in zip(names, plain, known, undone, strict=True)
         if is_known or is_other
     }
-    return taken, len(found) - len(taken)
 
 
 # Thresholds
@@ -279,6 +283,22 @@ def save_thresholds(folder: Path | str, thresholds: Mapping[str, Threshold]) -> 
             raise DeconvError(f"'{key}' cannot have the threshold {chosen.value}; expected a check with a scale.")
     content = {key: {"value": chosen.value, "percent": chosen.percent} for key, chosen in thresholds.items()}
     write_json(Path(folder) / "results" / "thresholds.json", content)
+
+
+def find_shares(folder: Path | str, table: AuditTable) -> None:
+    """Let saved thresholds that were chosen by a share flag that share of the pictures there are now.
+
+    Raises:
+        DeconvError: They cannot be written.
+    """
+    saved = read_thresholds(folder)
+    found = {
+        key: Threshold(table.threshold_at(key, chosen.percent), chosen.percent)
+        for key, chosen in saved.items()
+        if chosen.percent is not None and key in table.checks
+    }
+    if found:
+        save_thresholds(folder, {**saved, **found})
 
 
 def threshold_values(folder: Path | str) -> dict[str, float]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -46,33 +48,47 @@ def audit(data, checks, scheduler, resume, wait_turn, low_priority, outputs_only
     """
     from deconv_core.errors import DeconvError
 
-    chosen = {name: options.pop(name) for name in ("thresholds", "points", "decisions", "surprise", "compare_with")}
+    asked = {name: options.pop(name) for name in ("thresholds", "points", "decisions", "surprise", "compare_with")}
+    other = asked.pop("compare_with")
+    if outputs_only and not (out / "results" / "images.parquet").exists():
+        raise DeconvError(f"'{out.name}' holds no finished audit; leave --outputs-only out, or go on with --resume.")
+    settings = _settings(data, checks, scheduler, resume or outputs_only, out, options)
+    # What cannot be done is refused before anything is measured.
+    choices = _read_choices(settings.chosen_checks(), **asked)
+    if other is not None:
+        _table(other)
     if outputs_only:
-        if not (out / "results" / "images.parquet").exists():
-            raise DeconvError(
-                f"'{out.name}' holds no finished audit; leave --outputs-only out, or go on with --resume."
-            )
+        _choose(choices, out)
+        _write_results(out)
     else:
-        _run(data, checks, scheduler, resume, wait_turn, low_priority, out, options)
-    if outputs_only or any(value is not None for value in chosen.values()):
-        _choose(out, outputs_only, **chosen)
+        _run(settings, resume, wait_turn, low_priority, out, choices)
+    if outputs_only or not choices.is_empty:
+        _tell(out)
+    if other is not None:
+        _compare(out, other)
 
 
-def _run(data, checks, scheduler, resume, wait_turn, low_priority, out, options) -> None:
+def _settings(data, checks, scheduler, stored: bool, out, options):
+    """Those of the audit in the folder, or those asked for."""
     from dataclasses import replace
 
-    from deconv_core.audit.checks import CHECKS
-    from deconv_core.audit.run import AuditSettings, run_audit, settings_from
-    from deconv_core.jobs import stderr_is_log
+    from deconv_core.audit.run import AuditSettings, settings_from
 
-    if resume and (out / "settings.json").exists():
+    if stored and (out / "settings.json").exists():
         settings = settings_from(json.loads((out / "settings.json").read_text(encoding="utf-8")))
-        if scheduler:  # where it is done may change, what is done may not
-            settings = replace(settings, scheduler=scheduler)
-    elif not data:
+        # Where it is done may change, what is done may not.
+        return replace(settings, scheduler=scheduler) if scheduler else settings
+    if not data:
         raise click.UsageError("Missing argument 'SOURCE'.")
-    else:
-        settings = AuditSettings(data=data, checks=tuple(checks or ()), scheduler=scheduler, **options)
+    return AuditSettings(data=data, checks=tuple(checks or ()), scheduler=scheduler, **options)
+
+
+def _run(settings, resume, wait_turn, low_priority, out, choices) -> None:
+    from functools import partial
+
+    from deconv_core.audit.checks import CHECKS
+    from deconv_core.audit.run import run_audit
+    from deconv_core.jobs import stderr_is_log
 
     own_process.look_for_circles_less_often()
 
@@ -88,6 +104,7 @@ def _run(data, checks, scheduler, resume, wait_turn, low_priority, out, options)
         low_priority=low_priority,
         command=command_line(out),
         report=progress,
+        choose=partial(_choose, choices),
     )
     for key, count in sorted(summary["counts"].items(), key=lambda entry: -entry[1]):
         if count:
@@ -96,62 +113,108 @@ def _run(data, checks, scheduler, resume, wait_turn, low_priority, out, options)
     click.echo(f"{out / 'results'}: report.html, images.csv, clean.txt, bad.txt, move.sh where files can be moved")
 
 
-def _choose(out: Path, outputs_only: bool, *, thresholds, points, decisions, surprise, compare_with) -> None:
-    """What a person chooses for a finished audit, as on its page; then the results as they stand with it."""
-    from deconv_core.audit import export, report, review
-    from deconv_core.audit.table import AuditTable
+@dataclass(frozen=True)
+class _Choices:
+    """What a person chooses for an audit, as on its page; thresholds by a share get their value from its pictures."""
 
-    table = AuditTable(out)
-    if thresholds is not None:
-        review.save_thresholds(out, {**review.read_thresholds(out), **_thresholds(table, thresholds)})
-    if points is not None:
-        found = {key: float(value) for key, value in _assigned("points", points, allow_percent=False)}
-        review.save_weights(out, {**review.read_weights(out), **found})
-    if decisions is not None:
-        taken, unknown = review.read_decisions(decisions, table)
+    thresholds: dict
+    points: dict[str, float]
+    decisions: dict[str, str]
+    surprise: int | None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is chosen."""
+        return not (self.thresholds or self.points or self.decisions or self.surprise)
+
+
+def _read_choices(checks, *, thresholds, points, decisions, surprise) -> _Choices:
+    from deconv_core.audit.review import read_decisions
+    from deconv_core.audit.risk import check_weights
+
+    found = {key: float(text) for key, text in _assigned("points", points or [], allow_percent=False)}
+    check_weights(found)
+    decided = {} if decisions is None else read_decisions(decisions)
+    return _Choices(_thresholds(checks, thresholds or []), found, decided, surprise)
+
+
+def _choose(choices: _Choices, out: Path) -> None:
+    """Save what was chosen, once all pictures are measured."""
+    from deconv_core.audit import review
+
+    if choices.is_empty:
+        return
+    table = _table(out)
+    if choices.thresholds:
+        review.save_thresholds(out, {**review.read_thresholds(out), **choices.thresholds})
+        review.find_shares(out, table)
+    if choices.points:
+        review.save_weights(out, {**review.read_weights(out), **choices.points})
+    if choices.decisions:
+        taken = review.of_the_set(choices.decisions, table)
         review.Review(out).decide_all(taken)
-        click.echo(f"{len(taken):,} decisions taken over from {decisions.name}, {unknown:,} names not in the audit")
-    choice = review.saved_choice(out)
-    if surprise is not None:
-        drawn = review.read_surprise(out)
+        unknown = len(choices.decisions) - len(taken)
+        click.echo(f"Decisions taken over: {len(taken):,}; names that are not in the audit: {unknown:,}")
+    if choices.surprise:
+        choice, drawn = review.saved_choice(out), review.read_surprise(out)
         seed = drawn["seed"] + 1 if drawn else int(table.settings.get("seed", 0))
-        for name in review.draw_surprise(
-            out, table, surprise, seed=seed, thresholds=choice.thresholds, weights=choice.weights
-        ):
+        sample = {"seed": seed, "thresholds": choice.thresholds, "weights": choice.weights}
+        for name in review.draw_surprise(out, table, choices.surprise, **sample):
             click.echo(name)
-    if outputs_only or thresholds is not None or points is not None or decisions is not None:
-        for sentence in export.write_results(out, table, choice):
-            click.echo(sentence, err=True)
-        is_bad = export.bad(table, choice)
-        click.echo(f"{out / 'results'}: {int((~is_bad).sum()):,} clean, {int(is_bad.sum()):,} bad")
-        if told := report.miss_sentence(out, table, choice):
-            click.echo(told)
-    if compare_with is not None:
-        _compare(out, table, compare_with, choice)
 
 
-def _compare(out: Path, table, other: Path, choice) -> None:
+def _write_results(out: Path) -> None:
+    from deconv_core.audit import export
+
+    for sentence in export.write_results(out, _table(out)):
+        click.echo(sentence, err=True)
+
+
+def _tell(out: Path) -> None:
+    """How many are clean and bad by what was chosen, and how many of the bad ones were probably missed."""
+    from deconv_core.audit import export, report, review
+
+    table, choice = _table(out), review.saved_choice(out)
+    is_bad = export.bad(table, choice)
+    click.echo(f"{out / 'results'}: {int((~is_bad).sum()):,} clean, {int(is_bad.sum()):,} bad")
+    if told := report.miss_sentence(out, table, choice):
+        click.echo(told)
+
+
+def _compare(out: Path, other: Path) -> None:
     from deconv_core.audit.drift import compare_audits, write_drift
-    from deconv_core.audit.table import AuditTable
+    from deconv_core.audit.review import saved_choice
 
-    first = AuditTable(other)
+    first, table, choice = _table(other), _table(out), saved_choice(out)
     found = compare_audits(first, table, thresholds=choice.thresholds, weights=choice.weights)
     path = write_drift(out, found, first, table)
     for line in (found.paragraph, *found.left_out, *found.pairs["sentence"], *found.columns["sentence"], path):
         click.echo(line)
 
 
-def _thresholds(table, words: list[str]):
-    """`dark=60` as a value, `blurry=5%` as the value that flags so many percent of the pictures."""
+def _table(folder: Path):
+    from deconv_core.audit.table import AuditTable
+
+    return AuditTable(folder)
+
+
+def _thresholds(checks, words: list[str]) -> dict:
+    """`dark=60` as a value, `blurry=5%` as the share that is to be flagged, its value still to be found."""
+    from deconv_core.audit.checks import CHECKS
     from deconv_core.audit.review import Threshold
+    from deconv_core.errors import DeconvError
 
     found = {}
+    with_scale = [key for key in checks if CHECKS[key].flags_when != "set"]
     for key, text in _assigned("thresholds", words, allow_percent=True):
-        if text.endswith("%"):
-            share = float(text[:-1])
-            found[key] = Threshold(table.threshold_at(key, share), share)
-        else:
-            found[key] = Threshold(float(text))
+        if key not in with_scale:
+            raise DeconvError(
+                f"--thresholds got '{key}'; expected a check with a scale that is made here: {', '.join(with_scale)}."
+            )
+        share = float(text[:-1]) if text.endswith("%") else None
+        if share is not None and not 0 <= share <= 100:
+            raise DeconvError(f"--thresholds got '{key}={text}'; expected a share from 0% to 100%.")
+        found[key] = Threshold(float(text)) if share is None else Threshold(CHECKS[key].threshold, share)
     return found
 
 
@@ -163,11 +226,11 @@ def _assigned(option: str, words: list[str], *, allow_percent: bool) -> list[tup
     for word in words:
         key, _, text = word.partition("=")
         try:
-            float(text.removesuffix("%") if allow_percent else text)
-        except ValueError as error:
+            number = float(text.strip().removesuffix("%") if allow_percent else text)
+        except ValueError:
+            number = math.nan
+        if not math.isfinite(number):
             share = " or 5%" if allow_percent else ""
-            raise DeconvError(
-                f"--{option} got '{word}'; expected a check and a number, such as dark=60{share}."
-            ) from error
+            raise DeconvError(f"--{option} got '{word}'; expected a check and a number, such as dark=60{share}.")
         found.append((key.strip(), text.strip()))
     return found
