@@ -16,7 +16,7 @@ import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -78,8 +78,16 @@ class Member:
     crc: int = 0
     data: bytes | None = field(default=None, repr=False)
 
-    def read(self) -> bytes:
+    @property
+    def is_behind_others(self) -> bool:
+        """Whether there is no way to it but through what comes before, as in a `.tar.gz`; see `read_in_order`."""
+        return self.method == _PACKED_TAR and self.data is None and not self.refused
+
+    def read(self, stream: BinaryIO | None = None) -> bytes:
         """The member's bytes, no more than its stated size.
+
+        Args:
+            stream: What is unpacked of a `.tar.gz`, if it is open already.
 
         Raises:
             ImageError: It was refused, or the archive is damaged here.
@@ -89,11 +97,11 @@ class Member:
         if self.data is not None:
             return self.data
         try:
-            with self.archive.open("rb") as file:
-                if self.method == _PACKED_TAR:
-                    file = gzip.GzipFile(fileobj=file)  # there is no way but through what comes before
-                file.seek(self.offset)
-                content = file.read(self.size) if self.method in (_TAR, _PACKED_TAR) else self._unzip(file)
+            if stream is not None:
+                content = self._read_from(stream)
+            else:
+                with self.archive.open("rb") as file:
+                    content = self._read_from(gzip.GzipFile(fileobj=file) if self.is_behind_others else file)
         except (OSError, struct.error, zlib.error, EOFError) as error:
             reason = getattr(error, "strerror", None) or "the packed bytes are damaged"
             raise self._damaged(reason) from error
@@ -101,6 +109,10 @@ class Member:
             is_zip = self.method in (_STORED, _DEFLATED)
             raise self._damaged("its stated size is wrong" if is_zip else "the archive ends within it")
         return content
+
+    def _read_from(self, file: BinaryIO) -> bytes:
+        file.seek(self.offset)
+        return file.read(self.size) if self.method in (_TAR, _PACKED_TAR) else self._unzip(file)
 
     def _unzip(self, file: BinaryIO) -> bytes:
         signature, *_, name_length, extra_length = _LOCAL_HEADER.unpack(file.read(_LOCAL_HEADER.size))
@@ -120,6 +132,24 @@ class Member:
         return ImageError(
             f"{shown(self.name)} in {shown(self.archive.name)} cannot be unpacked ({reason}); pack the archive again."
         )
+
+
+def read_in_order(members: Sequence[Member]) -> Iterator[bytes]:
+    """The bytes of members of one `.tar.gz`, which is gone through once for all of them.
+
+    Args:
+        members: Of one archive, in its order.
+
+    Raises:
+        ImageError: The archive is damaged, or gone.
+    """
+    first = members[0]
+    try:
+        with first.archive.open("rb") as file, gzip.GzipFile(fileobj=file) as unpacked:
+            for member in members:
+                yield member.read(unpacked)
+    except OSError as error:
+        raise first._damaged(error.strerror or "the packed bytes are damaged") from error
 
 
 def is_archive(path: str | Path) -> bool:

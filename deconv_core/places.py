@@ -6,8 +6,9 @@ import hashlib
 import json
 import os
 import zipfile
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import groupby
 from json.encoder import encode_basestring_ascii
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deconv_core.addresses import Remote, open_address
-from deconv_core.archives import Limits, Member, shown, too_large
+from deconv_core.archives import Limits, Member, read_in_order, shown, too_large
 from deconv_core.errors import DeconvError, ImageError
 from deconv_core.headers import DAMAGED_NPZ, PARQUET_BUFFER, PARQUET_ROWS, npy_shape, parquet_bytes, parquet_columns
 from deconv_core.named_sets import NAMES, named_array
@@ -101,6 +102,17 @@ class Item:
         content = self._content()
         return _array_digest(content) if isinstance(content, np.ndarray) else hashlib.sha256(content).hexdigest()
 
+    def file(self) -> str:
+        """Path of the file on this machine that has to be opened to read it, "" for none."""
+        origin = self.origin
+        if isinstance(origin, Member):
+            return str(origin.archive)
+        if isinstance(origin, Row):
+            return str(origin.path)
+        if isinstance(origin, Entry):
+            return str(origin.source) if origin.key else ""
+        return str(origin) if isinstance(origin, str | Path) and not self.refused else ""
+
     def place(self) -> str:
         """Where `reopen` finds it again without reading the source from its start, as JSON; "" where it was refused.
 
@@ -136,23 +148,33 @@ class Row:
         Raises:
             ImageError: There is no such row any more.
         """
-        import pyarrow
-        from pyarrow import parquet
+        return next(_read_rows([self]))
 
-        try:
-            with parquet.ParquetFile(self.path, buffer_size=PARQUET_BUFFER) as file:
-                column, _ = parquet_columns(self.path, file.schema_arrow)
-                left = self.row
-                for batch in file.iter_batches(PARQUET_ROWS, row_groups=[self.group], columns=[column]):
-                    if left < len(batch):
-                        data = parquet_bytes(batch.column(0)[left])
-                        if data is not None:
-                            return data
-                        break
-                    left -= len(batch)
-        except (pyarrow.ArrowException, OSError, IndexError, ValueError) as error:
-            raise _gone(self.path) from error
-        raise _gone(self.path)
+
+def _read_rows(rows: Sequence[Row]) -> Iterator[bytes]:
+    """The bytes of rows of one file, in its order; every row group is gone through once."""
+    import pyarrow
+    from pyarrow import parquet
+
+    path = rows[0].path
+    try:
+        with parquet.ParquetFile(path, buffer_size=PARQUET_BUFFER) as file:
+            column, _ = parquet_columns(path, file.schema_arrow)
+            for group, wanted in groupby(rows, key=lambda row: row.group):
+                batches = file.iter_batches(PARQUET_ROWS, row_groups=[group], columns=[column])
+                before, batch = 0, ()
+                for row in wanted:
+                    while batch is not None and row.row >= before + len(batch):
+                        before += len(batch)
+                        batch = next(batches, None)
+                    data = None if batch is None else parquet_bytes(batch.column(0)[row.row - before])
+                    if data is None:
+                        raise _gone(path)
+                    yield data
+    except (pyarrow.ArrowException, OSError, IndexError, ValueError) as error:
+        if isinstance(error, ImageError):
+            raise
+        raise _gone(path) from error
 
 
 @dataclass(frozen=True)
@@ -169,16 +191,26 @@ class Entry:
         Raises:
             ImageError: There is no such entry any more.
         """
-        try:
-            if not self.key:
-                return named_array(str(self.source), self.index)
-            with zipfile.ZipFile(self.source) as archive, archive.open(f"{self.key}.npy") as file:
-                shape = npy_shape(Path(self.source), self.key, file, archive.getinfo(f"{self.key}.npy").file_size)
-                length = int(np.prod(shape[1:]))
-                file.seek(self.index * length, os.SEEK_CUR)
-                return np.frombuffer(file.read(length), np.uint8).reshape(shape[1:])
-        except (LookupError, *DAMAGED_NPZ) as error:
-            raise _gone(Path(self.source)) from error
+        return next(_read_entries([self]))
+
+
+def _read_entries(entries: Sequence[Entry]) -> Iterator[np.ndarray]:
+    """The arrays of entries of one array, in its order; a packed one is gone through once."""
+    source, key = entries[0].source, entries[0].key
+    try:
+        if not key:
+            for entry in entries:
+                yield named_array(str(source), entry.index)
+            return
+        with zipfile.ZipFile(source) as archive, archive.open(f"{key}.npy") as file:
+            shape = npy_shape(Path(source), key, file, archive.getinfo(f"{key}.npy").file_size)
+            length, at = int(np.prod(shape[1:])), 0
+            for entry in entries:
+                file.seek((entry.index - at) * length, os.SEEK_CUR)
+                yield np.frombuffer(file.read(length), np.uint8).reshape(shape[1:])
+                at = entry.index + 1
+    except (LookupError, *DAMAGED_NPZ) as error:
+        raise _gone(Path(source)) from error
 
 
 def _gone(path: Path) -> ImageError:
@@ -223,3 +255,47 @@ def reopen(place: str, name: str, *, roots: Sequence[Path] | None = None) -> Ite
     except (TypeError, ValueError):
         pass
     raise ImageError(f"Where {shown(name)} lies is not known; look through its source again.")
+
+
+def in_one_pass(items: Iterable[Item]) -> Iterator[Item]:
+    """The same pictures, those that lie in one packed file read in one pass through it; in another order.
+
+    To read one picture out of a `.tar.gz`, a `.npz` or a row group of a Parquet file takes all that comes before it;
+    for many of them it is gone through once. Files of their own, members of other archives and addresses come as they
+    are and are read by whoever asks. What was read on the way holds its content, so take one after the other; what
+    could not be read is refused with the reason.
+    """
+    groups: dict[tuple[Any, ...], list[Item]] = {}
+    for item in items:
+        origin = item.origin
+        if isinstance(origin, Member) and origin.is_behind_others:
+            groups.setdefault((read_in_order, origin.archive), []).append(item)
+        elif isinstance(origin, Row):
+            groups.setdefault((_read_rows, origin.path), []).append(item)
+        elif isinstance(origin, Entry):
+            groups.setdefault((_read_entries, origin.source, origin.key), []).append(item)
+        else:
+            yield item
+    for (read, *_), found in groups.items():
+        found.sort(key=lambda item: _order(item.origin))
+        contents = read([item.origin for item in found])
+        for number, item in enumerate(found):
+            try:
+                yield replace(item, origin=next(contents))
+            except ImageError:
+                # What is damaged or gone here need not be so further on: each for itself.
+                yield from map(_read_alone, found[number:])
+                break
+
+
+def _order(origin: Member | Row | Entry) -> tuple[int, ...]:
+    if isinstance(origin, Member):
+        return (origin.offset,)
+    return (origin.group, origin.row) if isinstance(origin, Row) else (origin.index,)
+
+
+def _read_alone(item: Item) -> Item:
+    try:
+        return replace(item, origin=item.origin.read())
+    except ImageError as error:
+        return replace(item, refused=str(error))

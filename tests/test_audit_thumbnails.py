@@ -1,11 +1,14 @@
 """Pictures of an audit, read again: at once from every kind of source, honest about what is gone or has changed."""
 
+import gzip
 import io
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from pyarrow import parquet
 
 from deconv_core.audit import thumbnails as module
 from deconv_core.audit.run import AuditSettings, run_audit
@@ -63,6 +66,33 @@ def test_no_source_is_read_from_its_start_again(tmp_path, monkeypatch, write, na
     assert [found[name].told for name in names] == [""] * len(names)
     assert all(found[name].jpeg for name in names)
     assert CHANGED not in picture(job, names[-1]).notes
+
+
+@pytest.mark.parametrize(
+    ("write", "name", "opens"),
+    [(write_tar, "a.tar.gz", gzip.GzipFile), (write_parquet, "a.parquet", parquet.ParquetFile),
+     (write_npz, "a.npz", zipfile.ZipFile)],
+)  # fmt: skip
+def test_pictures_of_one_packed_file_are_read_in_one_pass(tmp_path, monkeypatch, write, name, opens):
+    monkeypatch.setenv("DECONV_HOME", str(tmp_path / "home"))
+    (tmp_path / "data").mkdir()
+    sources = [write(tmp_path / "data" / f"{number} {name}") for number in range(2)]
+    job = audit_of(tmp_path / "data", tmp_path / "job")
+    opened = []
+    usual = opens.__init__
+
+    def opening(*arguments, **options):
+        opened.append(1)
+        usual(*arguments, **options)
+
+    table = AuditTable(job)
+    monkeypatch.setattr(opens, "__init__", opening)
+    monkeypatch.setattr(gzip.GzipFile, "rewind", lambda _: pytest.fail("read again from its start"))
+    names = table.names.to_pylist()
+    assert len(names) >= 4
+    found = small_pictures(job, [*names[::2], *names[1::2]], table)
+    assert all(found[name].jpeg and not found[name].told for name in names)
+    assert len(opened) == len(sources)
 
 
 def test_what_was_made_or_found_to_be_no_picture_is_not_tried_again(folder, monkeypatch):

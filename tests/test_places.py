@@ -6,7 +6,7 @@ import pickle
 import pytest
 
 from deconv_core.errors import ImageError
-from deconv_core.places import reopen
+from deconv_core.places import in_one_pass, reopen
 from deconv_core.sources import iterate
 from tests.test_sources import SET, write_csv, write_folder, write_npz, write_parquet, write_tar, write_zip
 
@@ -48,9 +48,50 @@ def test_a_place_that_leads_nowhere_is_told_for_its_picture_alone(tmp_path):
         reopen(item.place(), item.name, roots=[tmp_path / "elsewhere"])
 
 
+@pytest.mark.parametrize("kind", ["set.tar.gz", "set.parquet", "set.npz", "set.zip"])
+def test_many_are_read_in_one_pass_whatever_their_order(tmp_path, kind):
+    write = {"gz": write_tar, "parquet": write_parquet, "npz": write_npz, "zip": write_zip}[kind.rpartition(".")[2]]
+    expected = {item.name: item.digest() for item in iterate(write(tmp_path / kind))}
+    places = [(item.place(), item.name) for item in iterate(tmp_path / kind)]
+    found = list(in_one_pass(reopen(*place) for place in [*places[::-2], *places[-2::-2]]))
+    assert {item.name: item.digest() for item in found} == expected
+    if kind != "set.zip":  # whose members are all found at once
+        train = [[name for name in names if "test" not in name] for names in ((item.name for item in found), expected)]
+        assert train[0] == train[1]
+
+
+@pytest.mark.parametrize("kind", ["set.tar.gz", "set.parquet", "set.npz"])
+def test_one_that_is_gone_does_not_take_the_others_of_its_pass_along(tmp_path, kind):
+    write = {"gz": write_tar, "parquet": write_parquet, "npz": write_npz}[kind.rpartition(".")[2]]
+    places = [(item.place(), item.name) for item in iterate(write(tmp_path / kind))]
+    gone = json.loads(places[0][0])
+    gone[2 if kind == "set.tar.gz" else 3] = 10**7  # further than the file goes
+    items = in_one_pass(reopen(*place) for place in [*places, (json.dumps(gone), "gone")])
+    found = {item.name: item for item in items}
+    assert "set." in found["gone"].refused
+    with pytest.raises(ImageError):
+        found.pop("gone").content()
+    assert {name: item.refused for name, item in found.items()} == {name: "" for _, name in places}
+    (tmp_path / kind).unlink()
+    assert all(item.refused for item in in_one_pass(reopen(*place) for place in places))
+
+
 def test_what_was_refused_has_no_place(tmp_path):
     data = write_folder(tmp_path / "data")
     (data / "link.png").symlink_to(tmp_path)
     (tmp_path / "secret.png").write_bytes(b"")
     (data / "out.png").symlink_to(tmp_path / "secret.png")
     assert [item.place() for item in iterate(data) if item.refused] == ["", ""]
+
+
+def test_the_file_that_has_to_be_opened_is_named(tmp_path):
+    for write, name in ((write_zip, "a.zip"), (write_tar, "a.tar"), (write_csv, "list.csv"), (write_folder, "set")):
+        source = write(tmp_path / name)
+        own = {"a.zip": [source] * 3, "a.tar": [source] * 3, "list.csv": [tmp_path / key for key in SET]}
+        expected = own.get(name, [source / key for key in SET])
+        assert [item.file() for item in iterate(source)] == list(map(str, expected)), name
+    # What was read on the way travels with the item; found again, its file is opened.
+    for source in (write_parquet(tmp_path / "a.parquet"), write_npz(tmp_path / "a.npz")):
+        (item, *_) = iterate(source)
+        assert (item.file(), reopen(item.place(), item.name).file()) == ("", str(source))
+    assert next(iterate("samples")).file() == ""

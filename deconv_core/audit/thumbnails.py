@@ -1,16 +1,17 @@
 """The pictures of an audit once more, read from its source: whole for the large view, small for galleries and reports.
 
-Every picture is found at once by the place that the audit wrote down. Small ones are kept in the job folder, those that
-cannot be read with the reason, so what was seen once is there at once. What has another content than the audit found is
-shown as what it is now, told so, and not kept.
+Every picture is found at once by the place that the audit wrote down, and many of one packed file in one pass through
+it. Small ones are kept in the job folder, those that cannot be read with the reason, so what was seen once is there at
+once. What has another content than the audit found is shown as what it is now, told so, and not kept.
 """
 
 from __future__ import annotations
 
 import hashlib
 import secrets
+from collections import deque
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -18,14 +19,14 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from deconv_core.archives import shown
-from deconv_core.audit.measure import decode
+from deconv_core.audit.measure import decode, digest_of
 from deconv_core.audit.pixels import reduced
 from deconv_core.audit.run import AuditSettings, settings_from
 from deconv_core.audit.table import AuditTable
 from deconv_core.errors import ImageError
 from deconv_core.images import Picture, open_header, orient
 from deconv_core.named_sets import NAMES
-from deconv_core.places import Entry, Item, reopen
+from deconv_core.places import Item, in_one_pass, reopen
 from deconv_core.roots import page_roots
 
 SIDE = 224  # pixels of the longer side
@@ -33,6 +34,7 @@ QUALITY = 80
 CHANGED = "It has changed since the audit; what was found belongs to what it was then."
 UNKNOWN = "Where it lies was not written down; audit the set again."
 _THREADS = 4  # reading waits for the disk, and decoding leaves Python alone
+_HELD = 3 * _THREADS  # pictures in memory at once
 _NO_PICTURE = b"none\n"  # before the reason, in the place of a small picture that cannot be made
 
 
@@ -110,12 +112,15 @@ def small_pictures(
         with suppress(OSError):  # a disk that is full or only to be read: shown all the same
             kept.mkdir(parents=True, exist_ok=True)
         items = _items(*zip(*missing, strict=True), settings_from(table.settings))
-
-        def make(image: str) -> Small:
-            return _make(items[image], digests[image], side, files[image])
-
+        found |= {image: Small(None, item) for image, item in items.items() if isinstance(item, str)}
+        waiting: deque[tuple[str, Future[Small]]] = deque()
         with ThreadPoolExecutor(min(_THREADS, len(items)), thread_name_prefix="thumbnail") as pool:
-            found |= dict(zip(items, pool.map(make, items), strict=True))
+            for item in in_one_pass(item for item in items.values() if isinstance(item, Item)):
+                waiting.append((item.name, pool.submit(_make, item, digests[item.name], side, files[item.name])))
+                if len(waiting) == _HELD:
+                    image, made = waiting.popleft()
+                    found[image] = made.result()
+            found |= {image: made.result() for image, made in waiting}
     return {image: found[image] for image in images}
 
 
@@ -129,15 +134,13 @@ def _kept(file: Path) -> Small | None:
     return Small(content) if content else None  # empty after a power failure
 
 
-def _make(item: Item | str, digest: str, side: int, file: Path) -> Small:
-    """A small picture from its item, or from the reason why there is none; kept where it is what the audit saw."""
-    if isinstance(item, str):
-        return Small(None, item)
+def _make(item: Item, digest: str, side: int, file: Path) -> Small:
+    """A small picture; kept where it is what the audit saw."""
     try:
         data = item.content()
     except ImageError as error:
         return Small(None, str(error))  # the disk or the network may be back in a moment
-    is_same = not digest or _digest(item, data) == digest
+    is_same = not digest or digest_of(item, data) == digest
     try:
         small = Small(_small(data, PurePosixPath(item.name).name, side), "" if is_same else CHANGED)
     except ImageError as error:
@@ -147,11 +150,6 @@ def _make(item: Item | str, digest: str, side: int, file: Path) -> Small:
     if is_same:
         _keep(file, small.jpeg if small.jpeg is not None else _NO_PICTURE + small.told.encode())
     return small
-
-
-def _digest(item: Item, data: bytes) -> str:
-    """An array comes as a PNG file, which is not what its digest is of."""
-    return item.digest() if isinstance(item.origin, Entry) else hashlib.sha256(data).hexdigest()
 
 
 def _keep(file: Path, content: bytes) -> None:
