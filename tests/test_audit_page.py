@@ -460,6 +460,15 @@ def test_a_threshold_can_be_set_by_the_share_of_pictures(folder):
     assert read_thresholds(folder) == {}
 
 
+def test_the_share_shown_is_that_of_these_pictures(folder):
+    table = AuditTable(folder)
+    save_thresholds(folder, {"blurry": Threshold(table.threshold_at("blurry", 40), 5.0)})  # 5 % when there were fewer
+    app = shown(folder, "thresholds")
+    app.selectbox(key="audit_dataset_check").set_value("blurry").run()
+    app.segmented_control(key="audit_dataset_way").set_value("share").run()
+    assert 35 <= app.slider(key="audit_dataset_threshold_share_blurry").value <= 45
+
+
 def test_gallery_sorts_filters_and_pages(folder):
     app = shown(folder, "gallery")
     [grid] = sent(app, "tiles")

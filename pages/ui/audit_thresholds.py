@@ -81,7 +81,9 @@ def _move(name: str, audit: Audit, key: str, way: str) -> None:
     widget = f"{name}_threshold_{way}_{key}"
     if way == SHARE:
         chosen = read_thresholds(audit.folder).get(key)
-        share = chosen.percent if chosen and chosen.percent is not None else table.share_flagged(key, threshold)
+        share = chosen.percent if chosen else None
+        if share is None or table.threshold_at(key, share) != threshold:  # of a set at work it holds until more comes
+            share = table.share_flagged(key, threshold)
         state[widget] = round(min(100.0, share), 1)
         st.slider(
             "Flagged are the worst of the set (%)", 0.0, 100.0, step=0.1, format="%.1f %%", key=widget,
