@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import tarfile
+import threading
 import time
 import zipfile
 from dataclasses import replace
@@ -909,6 +910,59 @@ def test_workers_that_lack_files_or_model_end_the_run_with_one_sentence(tmp_path
     Needs(str(data), "photo_small", read_card("photo_small")["digest"]).check()
     with pytest.raises(JobError, match="has another one of that name"):
         Needs("", "photo_small", "00").check()
+
+
+def test_a_model_that_was_lacking_may_come_later(tmp_path, home):
+    from deconv_core.models.saving import read_card
+
+    card = read_card("photo_small")
+    needs = Needs("", "copied", card["digest"])
+    with pytest.raises(JobError, match="lacks the model 'copied'"):
+        needs.check()
+    (home / "models").mkdir(parents=True)
+    (home / "models" / "copied.keras").write_bytes(b"")
+    (home / "models" / "copied.json").write_text(json.dumps({**card, "name": "copied"}))
+    needs.check()
+
+
+@pytest.mark.parametrize("kind", ["folder", "csv", "tar"])
+def test_a_worker_that_cannot_open_files_which_are_here_ends_the_run(tmp_path, monkeypatch, kind):
+    from deconv_core.audit import cluster
+    from deconv_core.errors import ImageError
+    from deconv_core.places import Item
+    from tests.test_sources import write_csv, write_tar
+
+    data = write_set(tmp_path / "data", 6)
+    files = {path.name: path.read_bytes() for path in data.iterdir()}
+    if kind != "folder":
+        (tmp_path / "list").mkdir()
+    source = {"folder": lambda: data, "csv": lambda: write_csv(tmp_path / "list" / "list.csv", files),
+              "tar": lambda: write_tar(tmp_path / "list" / "set.tar", files)}[kind]()  # fmt: skip
+    lacking = source if kind == "tar" else (data if kind == "folder" else source.parent) / "0004.png"
+    content = Item.content
+
+    def content_there(item):
+        if item.file() == str(lacking):
+            raise ImageError(f"{item.name} cannot be read (No such file or directory); check the path.")
+        return content(item)
+
+    def can_open(file):  # the workers are the other threads
+        return file != str(lacking) or threading.current_thread() is threading.main_thread()
+
+    monkeypatch.setattr(Item, "content", content_there)
+    monkeypatch.setattr(cluster, "_can_open", can_open)
+    monkeypatch.setattr("deconv_core.audit.run.is_local", lambda address: False)
+    with pytest.raises(JobError, match=rf"^The Dask worker at .* does not see '.*{lacking.name}'; every worker"):
+        run_audit(AuditSettings(str(source), checks=("dark",)), tmp_path / "job")
+    assert not any("cannot be read" in reason for reason in _reasons(tmp_path / "job"))
+    if kind != "tar":  # what is gone here too is a row like any other
+        monkeypatch.setattr(cluster, "_can_open", lambda file: file != str(lacking))
+        summary = run_audit(AuditSettings(str(source), checks=("dark",)), tmp_path / "job", resume=True)
+        assert (summary["images"], summary["readable"]) == (6, 5)
+
+
+def _reasons(folder: Path) -> list[str]:
+    return read_parts(folder / "results", MEASURED, ["reason"]).column("reason").to_pylist()
 
 
 def test_work_that_no_worker_can_do_ends_the_run():

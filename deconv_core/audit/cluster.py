@@ -13,9 +13,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from deconv_core.archives import shown
 from deconv_core.errors import DeconvError, JobError
 
 if TYPE_CHECKING:
@@ -104,10 +104,7 @@ class Needs:
     def check(self) -> None:
         """Raise JobError, on the worker, for the first thing that it lacks."""
         if self.source and not os.path.exists(self.source):  # noqa: PTH110 - for every portion
-            raise JobError(
-                f"The Dask worker {_worker_name()} does not see '{self.source}'; every worker must see the pictures "
-                "under the same path. What was done is kept."
-            )
+            raise JobError(_not_seen(_worker_name(), self.source))
         if self.model and _digest_here(self.model) != self.digest:
             raise JobError(
                 f"The Dask worker {_worker_name()} lacks the model '{self.model}', or has another one of that name; "
@@ -124,8 +121,8 @@ def _worker_name() -> str:
         return "of this process"
 
 
-@lru_cache(8)
 def _digest_here(model: str) -> str:
+    # Asked anew for every portion: a card is small, and a model that was lacking may have been copied here since.
     from deconv_core.models.saving import read_card
 
     try:
@@ -139,11 +136,46 @@ def checked(
 ) -> list[dict[str, Any]]:
     """`work(portion, *arguments)` on a worker that has what is needed.
 
+    A row with a reason, whose file the worker cannot open, names both as `unseen`; see `refuse_unseen`.
+
+    Args:
+        portion: Entries whose last part is the picture, an `Item`.
+
     Raises:
         JobError: It has not.
     """
     needs.check()
-    return work(portion, *arguments)
+    rows = work(portion, *arguments)
+    for (*_, item), row in zip(portion, rows, strict=True):
+        if (row.get("reason") or row.get("model_reason")) and (file := item.file()) and not _can_open(file):
+            row["unseen"] = (_worker_name(), file)
+    return rows
+
+
+def refuse_unseen(rows: list[dict[str, Any]]) -> None:
+    """Tell files that a worker cannot open from files that cannot be opened at all; the latter are rows like others.
+
+    Raises:
+        JobError: This machine can open a file that a worker could not: that says nothing about the picture.
+    """
+    for row in rows:
+        worker, file = row.get("unseen", ("", ""))
+        if file and _can_open(file):
+            raise JobError(_not_seen(worker, file))
+
+
+def _can_open(file: str) -> bool:
+    try:
+        return os.access(file, os.R_OK)
+    except ValueError:  # no path at all
+        return False
+
+
+def _not_seen(worker: str, file: str) -> str:
+    return (
+        f"The Dask worker {worker} does not see '{shown(file)}'; every worker must see the pictures under the same "
+        "path, and be allowed to read them. What was done is kept."
+    )
 
 
 class _Sealed:

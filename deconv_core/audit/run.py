@@ -17,7 +17,7 @@ import time
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import chain
 from pathlib import Path
@@ -29,7 +29,7 @@ from deconv_core.audit import earlier
 from deconv_core.audit import measure as measuring
 from deconv_core.audit.cache import Cache
 from deconv_core.audit.checks import CHECKS, choose_checks
-from deconv_core.audit.cluster import HERE, Needs, checked, connected, is_local, spread
+from deconv_core.audit.cluster import HERE, Needs, checked, connected, is_local, refuse_unseen, spread
 from deconv_core.audit.measure import VALUES, blank_row, measure_chunk, wrong_extension
 from deconv_core.audit.outcome import collect, complete, final_table, summarise
 from deconv_core.audit.parts import (
@@ -246,7 +246,12 @@ class _Run:
             self.client = self.workers.enter_context(connected(self.settings.scheduler))
         if not self.is_local:
             arguments, work = (work, self._needs(), *arguments), checked
-        yield from spread(self.client, work, chain([first], portions), *arguments, failed=failed, tick=self.tick)
+        found = spread(self.client, work, chain([first], portions), *arguments, failed=failed, tick=self.tick)
+        with closing(found):
+            for rows in found:
+                if not self.is_local:
+                    refuse_unseen(rows)
+                yield rows
 
     def _needs(self) -> Needs:
         data = self.settings.data
@@ -265,13 +270,14 @@ class _Run:
         try:
             unknown = self._known(self._entries(items, done), cache, writer, tell)
             portions = pieces(unknown, _FIRST_PORTION, _PORTION, weight)
-            for rows in self.spread(measure_chunk, portions, *arguments, failed=_failed):
-                writer.add(rows)
-                cache.keep(
-                    [(self._place(row["image"]), row["bytes"], row["modified"], row["digest"]) for row in rows],
-                    {row["digest"]: row for row in rows if row["status"] == "ok" and "reused" not in row},
-                )
-                tell(len(rows), sum("reused" in row for row in rows))
+            with closing(self.spread(measure_chunk, portions, *arguments, failed=_failed)) as measured:
+                for rows in measured:
+                    writer.add(rows)
+                    cache.keep(
+                        [(self._place(row["image"]), row["bytes"], row["modified"], row["digest"]) for row in rows],
+                        {row["digest"]: row for row in rows if row["status"] == "ok" and "reused" not in row},
+                    )
+                    tell(len(rows), sum("reused" in row for row in rows))
         finally:
             writer.flush()
             cache.close()
@@ -442,10 +448,11 @@ class _ModelPart:
         writer = PartWriter(run.results, MODEL, run.model_recipe)
         portions = pieces(self._unknown(cache, writer), 1, _MODEL_PORTION, weight)
         try:
-            for rows in run.spread(model_chunk, portions, *run.model_arguments, failed=self._failed):
-                writer.add(rows)
-                cache.keep([], {row["digest"]: row for row in rows if not row["model_reason"]})
-                self._tell(len(rows))
+            with closing(run.spread(model_chunk, portions, *run.model_arguments, failed=self._failed)) as seen:
+                for rows in seen:
+                    writer.add(rows)
+                    cache.keep([], {row["digest"]: row for row in rows if not row["model_reason"]})
+                    self._tell(len(rows))
         finally:
             writer.flush()
             cache.close()
