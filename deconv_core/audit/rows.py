@@ -15,7 +15,7 @@ import numpy as np
 
 from deconv_core.audit.checks import CHECKS, flag
 from deconv_core.audit.measure import FACTS, VALUES
-from deconv_core.audit.parts import MEASURED, MODEL, MODEL_VALUES, list_parts, read_part
+from deconv_core.audit.parts import FACT_COLUMNS, MEASURED, MODEL, MODEL_VALUES, list_parts, read_part
 from deconv_core.errors import DeconvError
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ class RowsAtWork:
         }
         numeric = [*_NUMBERS, *(key for key in checks if key in frame), "brightness", "contrast", "quality_risk"]
         self.numbers = _light(frame[numeric].copy())
-        self.columns = ["image", "status", "reason", *(name for name in FACTS if name not in _FIRST)]
+        self.columns = list(FACT_COLUMNS)
         for key in checks:
             self.columns += [key, *filter(None, [CHECKS[key].neighbour_column])]
         self.columns += ["brightness", "contrast", "quality_risk", "issues"]
@@ -225,7 +225,6 @@ class RowsAtWork:
         return pa.array(told, pa.string())
 
 
-_FIRST = ("image", "status", "reason", "grid")
 _NUMBERS = tuple(name for name, kind in FACTS.items() if kind not in ("text", "binary") and name not in _UNSEEN)
 
 
