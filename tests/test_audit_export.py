@@ -1,4 +1,4 @@
-"""What people choose for an audit and what leaves it: words, review, drift, lists, tables, script, report."""
+"""What people choose for an audit and what leaves it: words, review, drift, lists, tables, report."""
 
 import csv
 import io

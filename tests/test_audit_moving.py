@@ -22,6 +22,7 @@ from tests.test_audit_export import broken_set, write_audited
 @pytest.fixture(autouse=True)
 def home(tmp_path, monkeypatch):
     monkeypatch.setenv("DECONV_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("DASK_SCHEDULER_ADDRESS", raising=False)
 
 
 @pytest.fixture(scope="module")
