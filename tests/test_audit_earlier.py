@@ -60,6 +60,18 @@ def test_thresholds_of_what_is_measured_otherwise_are_left_out_and_told(data):
     assert "left out: uneven light (version 1 in the first, 2 in the second), blurry (measurement measured 1" in told
 
 
+def test_an_audit_that_goes_on_resets_thresholds_of_what_it_measured_otherwise_before(data):
+    job = audit(data, "job")
+    saved = {"dark": Threshold(33.0), "uneven_light": Threshold(85.0)}
+    save_thresholds(job, saved)
+    audit(data, "job", resume=True)
+    assert read_thresholds(job) == saved
+    change_recipe(job, "uneven_light", version=1)
+    audit(data, "job", resume=True)
+    assert read_thresholds(job) == {"dark": Threshold(33.0)}
+    assert "are reset: uneven light (version 1 in the first, 2 in the second)" in (job / "log.txt").read_text()
+
+
 def test_a_threshold_of_a_check_that_is_not_made_is_left_out_and_told(data):
     first = audit(data, "first")
     save_thresholds(first, {"dark": Threshold(33.0), "blurry": Threshold(2.0)})

@@ -23,6 +23,7 @@ from deconv_core.audit.checks import CHECKS
 from deconv_core.audit.recipes import difference, recipes_of
 from deconv_core.audit.review import (
     Review,
+    Threshold,
     find_shares,
     places_of,
     read_thresholds,
@@ -57,19 +58,42 @@ def begin(folder: Path, data: str, include: str, made: Mapping[str, Any]) -> Non
         source = next((Path(name) for name in reversed(known) if Path(name) != folder and _has_choices(name)), None)
         if source is None:
             return
-        before = recipes_of(AuditTable(source))
-        thresholds, left_out = read_thresholds(source), {}
-        for key in list(thresholds):
-            why = difference(key, before, made) if key in made else "not made in the second"
-            if why:
-                left_out[key] = why
-                del thresholds[key]
+        thresholds, left_out = _fitting(source, made)
         weights = read_weights(source)
-        save_thresholds(folder, thresholds)
-        save_weights(folder, weights)
+        if thresholds:
+            save_thresholds(folder, thresholds)
+        if weights:
+            save_weights(folder, weights)
         note = {"folder": str(source), "name": _name(source), "weights": weights, "left_out": left_out}
         note["thresholds"] = {key: chosen.value for key, chosen in thresholds.items()}
         write_json(folder / "results" / "taken_over.json", note)
+
+
+def go_on(folder: Path, made: Mapping[str, Any]) -> str:
+    """Leave out, of an audit that goes on, the thresholds of what was measured otherwise before; which and why, or "".
+
+    Args:
+        folder: Its job folder, as the run before left it.
+        made: Its recipes now.
+    """
+    with contextlib.suppress(DeconvError, OSError, ValueError):
+        thresholds, left_out = _fitting(folder, made)
+        if left_out:
+            save_thresholds(folder, thresholds)
+            return f"thresholds of what was measured otherwise (first) than now (second) are reset: {_told(left_out)}"
+    return ""
+
+
+def _fitting(source: Path, made: Mapping[str, Any]) -> tuple[dict[str, Threshold], dict[str, str]]:
+    """(thresholds of an audit that mean the same by these recipes, check -> why not of the others)."""
+    thresholds, left_out = read_thresholds(source), {}
+    before = recipes_of(AuditTable(source)) if thresholds else {}
+    for key in list(thresholds):
+        why = difference(key, before, made) if key in made else "not made in the second"
+        if why:
+            left_out[key] = why
+            del thresholds[key]
+    return thresholds, left_out
 
 
 def finish(folder: Path, table: AuditTable) -> None:
@@ -106,16 +130,17 @@ def taken_over(folder: Path | str) -> str:
     endings = []
     if still := int(note.get("open", 0)):
         endings.append(f"{still:,} decided there have changed or are gone, and count for nothing here.")
-    left_out = [f"{lower(CHECKS[key].label)} ({why})" for key, why in note.get("left_out", {}).items() if key in CHECKS]
-    if left_out:
-        endings.append(
-            f"Thresholds of what that audit (the first) measured otherwise were left out: {', '.join(left_out)}."
-        )
+    if left_out := _told(note.get("left_out", {})):
+        endings.append(f"Thresholds of what that audit (the first) measured otherwise were left out: {left_out}.")
     if not told and not endings:
         return ""
     listed = f"{', '.join(told[:-1])} and {told[-1]}" if len(told) > 1 else "".join(told) or "nothing"
     name = note.get("name") or _name(Path(note["folder"]))
     return " ".join([f"Taken over from the earlier audit of this set, {name}: {listed}.", *endings])
+
+
+def _told(left_out: Mapping[str, str]) -> str:
+    return ", ".join(f"{lower(CHECKS[key].label)} ({why})" for key, why in left_out.items() if key in CHECKS)
 
 
 def _decisions(before: AuditTable, decided: Mapping[str, str], now: AuditTable) -> tuple[dict[str, str], int]:

@@ -224,6 +224,8 @@ class _Run:
     def go(self, resume: bool) -> dict[str, Any]:
         for name in put_damaged_aside(self.results):
             self.job.log(f"{name} was damaged; its pictures are measured again")
+        if resume and (told := earlier.go_on(self.job.folder, self.recipes)):
+            self.job.log(told)
         write_begun(self.results, {MEASURED: measuring.RECIPE, MODEL: self.model_recipe}, self.recipes)
         if not resume:
             earlier.begin(self.job.folder, self.settings.data, self.settings.include, self.recipes)
@@ -262,8 +264,8 @@ class _Run:
 
     def _measure(self, items: Iterator[Item]) -> None:
         done = self._done()
-        cache = Cache(_cache_file(), measuring.RECIPE, VALUES)
         writer = PartWriter(self.results, MEASURED, measuring.RECIPE)
+        cache = Cache(_cache_file(), measuring.RECIPE, VALUES)
         # Workers look contents up themselves, if they are threads of this process: a cluster may not see the file.
         arguments = (_cache_file(),) if self.is_local else ()
         tell = self.teller("checks", len(done), lambda: self.total)
@@ -279,8 +281,10 @@ class _Run:
                     )
                     tell(len(rows), sum("reused" in row for row in rows))
         finally:
-            writer.flush()
-            cache.close()
+            try:
+                writer.flush()
+            finally:
+                cache.close()
 
     def _entries(self, items: Iterator[Item], done: dict[int, tuple[int, int]]) -> Iterator[tuple[int, int, Item]]:
         """(number, modified, item) of what is not yet measured as it is now; remembers every name."""
@@ -444,8 +448,8 @@ class _ModelPart:
         if self._known == self._total:
             return
         run = self._run
-        cache = Cache(_cache_file(), run.model_recipe, MODEL_VALUES)
         writer = PartWriter(run.results, MODEL, run.model_recipe)
+        cache = Cache(_cache_file(), run.model_recipe, MODEL_VALUES)
         portions = pieces(self._unknown(cache, writer), 1, _MODEL_PORTION, weight)
         try:
             with closing(run.spread(model_chunk, portions, *run.model_arguments, failed=self._failed)) as seen:
