@@ -778,6 +778,17 @@ def test_parts_carry_on_counting_and_a_damaged_one_is_recognised(tmp_path):
     assert PartWriter(tmp_path, MEASURED)._next == 3
 
 
+def test_rows_gathered_before_an_error_are_written(tmp_path):
+    from deconv_core.audit.measure import blank_row
+    from deconv_core.places import Item
+
+    with pytest.raises(RuntimeError, match="the end"), PartWriter(tmp_path, MEASURED) as writer:
+        for number in range(3):
+            writer.add([blank_row(Item(f"{number}.png"), number, 0)])
+        raise RuntimeError("the end")
+    assert read_parts(tmp_path, MEASURED).column("image").to_pylist() == ["0.png", "1.png", "2.png"]
+
+
 # In processes
 
 

@@ -425,8 +425,10 @@ def test_the_cache_gives_back_what_it_was_given(tmp_path):
             else columns[name][0] == row[name]
         )
     assert cache.find([("place", row["bytes"], 11)]) == {}
-    assert Cache(tmp_path / "cache.sqlite", "another", measure.VALUES).find([("place", row["bytes"], 10)]) == {}
     cache.close()
+    another = Cache(tmp_path / "cache.sqlite", "another", measure.VALUES)
+    assert another.find([("place", row["bytes"], 10)]) == {}
+    another.close()
 
 
 def test_a_file_changed_a_moment_ago_is_not_trusted_by_its_time(tmp_path):

@@ -100,7 +100,9 @@ def put_damaged_aside(results: Path) -> list[str]:
 
 
 class PartWriter:
-    """Gathers rows and writes them as parts: the first at once, then at most every two seconds.
+    """Gathers rows and writes them as parts: the first at once, then at most every two seconds, the last at the end.
+
+    Used in a `with` statement, which writes what has gathered also where the work is broken off.
 
     Args:
         results: The job's `results/` folder.
@@ -116,6 +118,12 @@ class PartWriter:
         self._rows: list[Mapping[str, Any]] = []
         self._tables: list[pa.Table] = []
         self._count, self._written = 0, float("-inf")
+
+    def __enter__(self) -> PartWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.flush()
 
     def add(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Take in rows; they are on the disk when `flush` has returned, or soon."""

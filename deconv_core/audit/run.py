@@ -264,12 +264,13 @@ class _Run:
 
     def _measure(self, items: Iterator[Item]) -> None:
         done = self._done()
-        writer = PartWriter(self.results, MEASURED, measuring.RECIPE)
-        cache = Cache(_cache_file(), measuring.RECIPE, VALUES)
         # Workers look contents up themselves, if they are threads of this process: a cluster may not see the file.
         arguments = (_cache_file(),) if self.is_local else ()
         tell = self.teller("checks", len(done), lambda: self.total)
-        try:
+        with (
+            closing(Cache(_cache_file(), measuring.RECIPE, VALUES)) as cache,
+            PartWriter(self.results, MEASURED, measuring.RECIPE) as writer,
+        ):
             unknown = self._known(self._entries(items, done), cache, writer, tell)
             portions = pieces(unknown, _FIRST_PORTION, _PORTION, weight)
             with closing(self.spread(measure_chunk, portions, *arguments, failed=_failed)) as measured:
@@ -280,11 +281,6 @@ class _Run:
                         {row["digest"]: row for row in rows if row["status"] == "ok" and "reused" not in row},
                     )
                     tell(len(rows), sum("reused" in row for row in rows))
-        finally:
-            try:
-                writer.flush()
-            finally:
-                cache.close()
 
     def _entries(self, items: Iterator[Item], done: dict[int, tuple[int, int]]) -> Iterator[tuple[int, int, Item]]:
         """(number, modified, item) of what is not yet measured as it is now; remembers every name."""
@@ -448,18 +444,16 @@ class _ModelPart:
         if self._known == self._total:
             return
         run = self._run
-        writer = PartWriter(run.results, MODEL, run.model_recipe)
-        cache = Cache(_cache_file(), run.model_recipe, MODEL_VALUES)
-        portions = pieces(self._unknown(cache, writer), 1, _MODEL_PORTION, weight)
-        try:
+        with (
+            closing(Cache(_cache_file(), run.model_recipe, MODEL_VALUES)) as cache,
+            PartWriter(run.results, MODEL, run.model_recipe) as writer,
+        ):
+            portions = pieces(self._unknown(cache, writer), 1, _MODEL_PORTION, weight)
             with closing(run.spread(model_chunk, portions, *run.model_arguments, failed=self._failed)) as seen:
                 for rows in seen:
                     writer.add(rows)
                     cache.keep([], {row["digest"]: row for row in rows if not row["model_reason"]})
                     self._tell(len(rows))
-        finally:
-            writer.flush()
-            cache.close()
 
     def _find_readable(self) -> dict[int, str]:
         found: dict[int, str] = {}
