@@ -4,7 +4,6 @@ import io
 import json
 import shutil
 import threading
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -285,23 +284,27 @@ def test_of_an_audit_at_work_one_table_is_kept_and_read_on(folder, home):
     assert tables.get(folder, "another") is not again  # only so many are kept
 
 
-def test_a_table_that_takes_long_to_read_holds_up_no_other_audit(folder, home, monkeypatch):
-    read = {name: threading.Event() for name in ("slow", "other")}
+def test_a_table_that_takes_long_to_read_holds_up_no_other_audit(home, monkeypatch):
+    began, go_on = threading.Event(), threading.Event()
 
-    def reading(place, *_):
-        if place == home / "slow":
-            assert read["other"].wait(30), "the other audit waited for this one"
-        return place
+    def reading(folder, *_):
+        if folder.name == "slow":
+            began.set()
+            go_on.wait(60)
+        return folder
 
     monkeypatch.setattr("deconv_core.audit.table.AuditTable", reading)
     tables = AuditTables()
-    slow = threading.Thread(target=lambda: (tables.get(home / "slow", "a"), read["slow"].set()))
+    slow, other = (threading.Thread(target=tables.get, args=(home / name, "token")) for name in ("slow", "other"))
     slow.start()
-    while not tables._reading.get(home / "slow") or not tables._reading[home / "slow"].locked():
-        time.sleep(0.01)
-    threading.Timer(0, lambda: (tables.get(home / "other", "b"), read["other"].set())).start()
-    slow.join(60)
-    assert read["slow"].is_set()
+    assert began.wait(30)
+    other.start()
+    other.join(20)
+    is_held_up = other.is_alive()
+    go_on.set()
+    slow.join()
+    other.join()
+    assert not is_held_up
 
 
 # Views
