@@ -353,10 +353,9 @@ class _Run:
         self.job.status("comparing the pictures with one another")
         by = (measuring.RECIPE, self.model_recipe)
         frame = collect(self.results, self.names, model=self.has_model, recipes=by)
-        checks = self.settings.chosen_checks()
-        complete(frame, checks)
-        table = final_table(frame, checks, self.recipes)
-        summary = summarise(frame, checks, self.settings, self.command, self.recipes)
+        complete(frame, self.checks)
+        table = final_table(frame, self.checks, self.recipes)
+        summary = summarise(frame, self.checks, self.settings, self.command, self.recipes)
         # Time and speed are those of this process and of what it did itself, not of what it took over.
         seconds, measured = time.time() - self.began, max(self.worked_on.values(), default=0)
         summary |= {
