@@ -164,7 +164,6 @@ def write_results(
     table: AuditTable | None = None,
     choice: Choice | None = None,
     *,
-    report: bool = True,
     num_pictures: int | None = None,
 ) -> list[str]:
     """Write into `results/` what the page offers: `clean.txt`, `bad.txt`, `images.csv` with its recipes in
@@ -173,7 +172,6 @@ def write_results(
     Args:
         folder: The job folder of a finished audit.
         table, choice: Its table and what counts, if they are known already; by default what is saved in the folder.
-        report: Whether to write the report, which takes longest.
         num_pictures: About how many pictures it shows; see `report_file`.
 
     Returns:
@@ -182,6 +180,8 @@ def write_results(
     Raises:
         DeconvError: The folder holds no audit, or cannot be written.
     """
+    from deconv_core.audit.report import report_file  # which is made of what stands here
+
     folder = Path(folder)
     table, choice = table or AuditTable(folder), choice or saved_choice(folder)
     results, told = folder / "results", []
@@ -198,8 +198,5 @@ def write_results(
             (results / "move.sh").unlink()  # of another time
     for name, content in contents.items():
         write_whole(results / name, content)
-    if report:
-        from deconv_core.audit.report import report_file  # which is made of what stands here
-
-        report_file(folder, table=table, choice=choice, num_pictures=num_pictures)
+    report_file(folder, table=table, choice=choice, num_pictures=num_pictures)
     return told
