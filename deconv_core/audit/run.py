@@ -57,7 +57,7 @@ from deconv_core.workspace import folder as workspace_folder
 MAX_SIDE = 256
 # Pictures at once, the first time and at most: for the workers, and for a look into the cache.
 _FIRST_PORTION, _PORTION = 4, 64
-_FIRST_LOOK_UP, _LOOK_UP = 4, 1000
+_FIRST_LOOK_UP, _LOOK_UP = 64, 8000
 _MODEL_PORTION = 8
 _COUNT_AFTER_SECONDS = 3.0
 _ROW_GROUP = 2_048  # what a page reads for one row
