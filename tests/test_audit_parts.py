@@ -24,19 +24,13 @@ from deconv_core.distortions import DISTORTIONS, distort
 from deconv_core.errors import DeconvError
 from deconv_core.images import read_image, to_uint8
 from deconv_core.samples import photographs, sample
-from tests.test_audit_export import write_audited
+from tests.test_audit_export import file_bytes, write_audited
 
 
 @pytest.fixture(autouse=True)
 def home(tmp_path, monkeypatch):
     monkeypatch.setenv("DECONV_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("DASK_SCHEDULER_ADDRESS", raising=False)
-
-
-def file_bytes(pixels: np.ndarray, kind: str = "PNG", **options) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, kind, **options)
-    return buffer.getvalue()
 
 
 def coffee() -> np.ndarray:
