@@ -59,6 +59,12 @@ def test_the_shipped_story_is_whole_and_small():
     assert json.dumps(told)
 
 
+def test_the_audit_shown_is_what_an_audit_finds_today(tmp_path, monkeypatch):
+    monkeypatch.setenv("DECONV_HOME", str(tmp_path))
+    found = story._audit(lambda name, pixels: f"{name}.webp")
+    assert story.read_story()["audit"] == found  # else run `python -m pages.ui.story` again
+
+
 def test_the_agreement_shown_has_controls_losses_and_intervals():
     told = story.read_story()["agreement"]
     assert told["version"] == METRICS["deconv"].version  # else run `python -m pages.ui.story` again
