@@ -12,7 +12,6 @@ import hashlib
 import heapq
 import json
 import platform
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -24,6 +23,7 @@ import numpy as np
 from deconv_core.errors import DeconvError, ImageError, JobError
 from deconv_core.files import write_json, write_whole
 from deconv_core.jobs import JobFolder, check_resume
+from deconv_core.memory import peak_memory
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -606,14 +606,6 @@ def _typed(frame: pd.DataFrame, settings: CompareSettings) -> pd.DataFrame:
     texts = dict.fromkeys(("image", "distortion", "status", "reason"), "str")
     numbers = dict.fromkeys(("severity", *settings.metrics, _SECONDS), "float64")
     return frame.astype({**texts, "seed": "int64", **numbers})
-
-
-def peak_memory() -> int:
-    """The most memory that this process has held so far, bytes."""
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else 1024 * peak
 
 
 def versions() -> dict[str, str]:

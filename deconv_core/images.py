@@ -482,7 +482,7 @@ def _unit(values: np.ndarray, white: int) -> np.ndarray:
 
 
 def orient(values: np.ndarray, flag: int) -> np.ndarray:
-    """Undo an EXIF orientation flag (1 to 8) on an array of shape (H, W, C)."""
+    """Undo an EXIF orientation flag (1 to 8) on an array of shape (H, W) or (H, W, C)."""
     if flag >= 5:
         values = values.swapaxes(0, 1)
     if flag in (3, 4, 7, 8):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
+import sys
 
 # glibc's mallopt: sizes from which a block is a mapping of its own, and at which free memory at the end is given back.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
@@ -22,3 +23,11 @@ def keep_freed_memory() -> None:
         mallopt = ctypes.CDLL("libc.so.6").mallopt
         mallopt(_MMAP_THRESHOLD, _LARGEST_KEPT)
         mallopt(_TRIM_THRESHOLD, _KEPT)
+
+
+def peak_memory() -> int:
+    """The most memory that this process has held so far, bytes."""
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak

@@ -25,7 +25,6 @@ from deconv_core.audit.review import (
     Review,
     Threshold,
     find_shares,
-    places_of,
     read_thresholds,
     read_weights,
     save_thresholds,
@@ -35,7 +34,6 @@ from deconv_core.audit.table import AuditTable
 from deconv_core.audit.words import lower
 from deconv_core.errors import DeconvError
 from deconv_core.files import write_json
-from deconv_core.named_sets import NAMES
 from deconv_core.workspace import folder as workspace_folder
 
 _REMEMBERED = 50  # folders of one source
@@ -48,7 +46,7 @@ def begin(folder: Path, data: str, include: str, made: Mapping[str, Any]) -> Non
 
     Args:
         folder: The job folder of the new audit.
-        data, include: Its source.
+        data, include: Its source, as `settings.json` names it: wherever it is asked for, by one name.
         made: Its recipes, see `recipes.recipes`.
     """
     with contextlib.suppress(DeconvError, OSError, ValueError):
@@ -145,7 +143,7 @@ def _told(left_out: Mapping[str, str]) -> str:
 
 def _decisions(before: AuditTable, decided: Mapping[str, str], now: AuditTable) -> tuple[dict[str, str], int]:
     """(name -> decision for the pictures of today, how many decisions fit none of them)."""
-    places = places_of(before, list(decided))
+    places = before.find(list(decided))
     images = [name for name, place in zip(decided, places, strict=True) if place >= 0]
     contents = before.rows(places[places >= 0], ["digest"])["digest"].tolist()
     wanted = set(contents) - {""}
@@ -167,10 +165,9 @@ def _decisions(before: AuditTable, decided: Mapping[str, str], now: AuditTable) 
 
 
 def _register(data: str, include: str) -> Path:
-    place = data if data in NAMES or "://" in data else str(Path(data).expanduser().resolve())
     home = workspace_folder("data") / "audits"
     home.mkdir(exist_ok=True)
-    return home / f"{hashlib.sha256(json.dumps([place, include]).encode()).hexdigest()[:32]}.json"
+    return home / f"{hashlib.sha256(json.dumps([data, include]).encode()).hexdigest()[:32]}.json"
 
 
 def _folders(file: Path) -> list[str]:

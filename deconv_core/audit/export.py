@@ -20,7 +20,7 @@ import numpy as np
 
 from deconv_core.audit.moving import move_script, moves
 from deconv_core.audit.recipes import recipes_of
-from deconv_core.audit.review import Choice, places_of, saved_choice
+from deconv_core.audit.review import Choice, saved_choice
 from deconv_core.audit.risk import set_risk
 from deconv_core.audit.table import AuditTable
 from deconv_core.errors import DeconvError
@@ -47,7 +47,7 @@ def bad(table: AuditTable, choice: Choice | None = None) -> np.ndarray:
     for key in {"unreadable", *(table.checks if choice.checks is None else choice.checks)}:
         result |= table.flagged(key, choice.thresholds.get(key))
     decided = {image: decision for image, decision in choice.decisions.items() if decision in ("keep", "drop")}
-    places = places_of(table, list(decided))
+    places = table.find(list(decided))
     known = places >= 0  # the others are gone from the set
     result[places[known]] = np.array([decision == "drop" for decision in decided.values()], bool)[known]
     return result

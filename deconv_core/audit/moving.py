@@ -16,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 
-from deconv_core.audit.review import places_of
 from deconv_core.audit.table import AuditTable
 from deconv_core.errors import DeconvError
 
@@ -88,7 +87,7 @@ def moves(table: AuditTable, images: Sequence[str]) -> Moves:
     is_folder = source == root
     # A folder that was reached through links holds files under both of its names.
     roots = dict.fromkeys([str(root), os.path.realpath(root)] if is_folder else [str(root)])
-    places = places_of(table, images)
+    places = table.find(images)
     rows = table.rows(np.sort(places[places >= 0]), ["image", "place"])
     lines, left_out = [], Counter()
     for name, where in zip(rows["image"].tolist(), rows["place"].tolist(), strict=True):

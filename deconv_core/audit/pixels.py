@@ -56,7 +56,7 @@ def look(pixels: np.ndarray, orientation: int = 1) -> Look:
     grid = cv2.resize(some, (GRID, GRID), interpolation=cv2.INTER_AREA)
     grid = grid if grid.ndim == 3 else np.repeat(grid[..., None], 3, axis=2)
     if orientation != 1:
-        tiny, grid = orient(tiny[..., None], orientation)[..., 0], orient(grid, orientation)
+        tiny, grid = orient(tiny, orientation), orient(grid, orientation)
     centre = _centre(grey, CROP_SIDE)
     grain = noise(centre)
     values = {

@@ -19,7 +19,6 @@ from deconv_core.audit.review import (
     MissRate,
     miss_rate,
     outdated,
-    places_of,
     read_surprise,
     saved_choice,
 )
@@ -248,7 +247,7 @@ def _small(folder: Path, table: AuditTable, names: Sequence[str]) -> dict[str, b
     from deconv_core.audit.thumbnails import thumbnails
 
     wanted = list(dict.fromkeys(names))
-    known = places_of(table, wanted) >= 0
+    known = table.find(wanted) >= 0
     found = thumbnails(folder, [name for name, there in zip(wanted, known, strict=True) if there], table, side=_SIDE)
     return {name: data for name, data in found.items() if data is not None}
 

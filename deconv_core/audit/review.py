@@ -13,7 +13,7 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -187,19 +187,6 @@ def _ends_line(path: Path) -> bool:
         return file.read(1) == b"\n"
 
 
-def places_of(table: AuditTable, images: Sequence[str]) -> np.ndarray:
-    """The row of every name, int64, -1 for names that the table does not hold; one look-up for all of them."""
-    import pyarrow as pa
-    import pyarrow.compute as compute
-
-    if not len(images):
-        return np.empty(0, np.int64)
-    # Names are data: one that is no text is no name of the table.
-    texts = [name.encode("utf-8", "backslashreplace").decode() for name in images]
-    found = compute.index_in(pa.array(texts, table.names.type), value_set=table.names)
-    return found.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
-
-
 def read_decisions(path: Path | str) -> dict[str, str]:
     """The decisions of a CSV file with the columns `image` and `decision`, such as an exported table that was edited.
 
@@ -234,7 +221,7 @@ def of_the_set(decisions: Mapping[str, str], table: AuditTable) -> dict[str, str
     # Our own CSV puts an apostrophe before what a spreadsheet would run.
     names = list(decisions)
     plain = [name.removeprefix("'") for name in names]
-    known, undone = places_of(table, names) >= 0, places_of(table, plain) >= 0
+    known, undone = table.find(names) >= 0, table.find(plain) >= 0
     return {
         (name if is_known else other): decisions[name]
         for name, other, is_known, is_other in zip(names, plain, known, undone, strict=True)

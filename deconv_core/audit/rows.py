@@ -7,15 +7,16 @@ columns asked for.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from deconv_core.audit.checks import CHECKS, flag
+from deconv_core.audit.checks import CHECKS
 from deconv_core.audit.measure import FACTS, VALUES
 from deconv_core.audit.parts import FACT_COLUMNS, MEASURED, MODEL, MODEL_VALUES, list_parts, read_part
+from deconv_core.audit.whole import issues
 from deconv_core.errors import DeconvError
 
 if TYPE_CHECKING:
@@ -75,19 +76,11 @@ class FinishedRows:
         return pa.table({name: held[name] for name in columns})
 
     def _read(self, places: np.ndarray, columns: list[str]) -> pa.Table:
-        import pyarrow as pa
-
-        groups = np.searchsorted(self._starts, places, side="right") - 1
-        parts, order = [], []
-        for group in np.unique(groups):
-            chosen = np.flatnonzero(groups == group)
+        def read(group: int) -> pa.Table:
             with self._lock:
-                read = self._file.read_row_group(int(group), columns=columns, use_threads=False)
-            parts.append(read.select(columns).take(pa.array(places[chosen] - self._starts[group])))
-            order.append(chosen)
-        if not parts:
-            return self._file.schema_arrow.empty_table().select(columns)
-        return pa.concat_tables(parts).take(pa.array(np.argsort(np.concatenate(order), kind="stable")))
+                return self._file.read_row_group(group, columns=columns, use_threads=False).select(columns)
+
+        return _gathered(places, self._starts, read, self._file.schema_arrow.empty_table().select(columns))
 
     def _damaged(self, error: Exception) -> DeconvError:
         reason = (str(error).splitlines() or [""])[0][:150]
@@ -107,6 +100,7 @@ class RowsAtWork:
         import pandas as pd
         import pyarrow as pa
 
+        from deconv_core.audit.outcome import complete
         from deconv_core.audit.recipes import read_begun
         from deconv_core.audit.run import settings_from
 
@@ -136,7 +130,7 @@ class RowsAtWork:
         frame["digest"] = _joined(measured, "digest", np.int64)[self._origin]
         frame["status"], frame["format"] = self.status.to_pandas(), kinds.to_pandas()
         self._rebuilt = self._find_model_rows(frame)
-        self._add_set_columns(frame, checks)
+        complete(frame, checks, copies=False)
         self._of = {
             key: frame[CHECKS[key].neighbour_column].to_numpy() for key in checks if CHECKS[key].neighbour_column
         }
@@ -164,14 +158,6 @@ class RowsAtWork:
             frame[name] = values[place]
         return place
 
-    @staticmethod
-    def _add_set_columns(frame: pd.DataFrame, checks: Sequence[str]) -> None:
-        from deconv_core.audit.risk import risk
-        from deconv_core.audit.whole import add_set_columns
-
-        add_set_columns(frame, copies=False)
-        frame["quality_risk"] = risk(frame[[key for key in checks if key in frame]])
-
     def take(self, places: np.ndarray, columns: Sequence[str]) -> pa.Table:
         import pyarrow as pa
 
@@ -186,37 +172,27 @@ class RowsAtWork:
             found = of[places]
             held[CHECKS[key].neighbour_column] = self.names.take(pa.array(np.maximum(found, 0), mask=found < 0))
         if "issues" in columns:
-            keys = [key for key in CHECKS if key in self.numbers]
-            flagged = flag(self.numbers.iloc[places], keys)
-            held["issues"] = pa.array(
-                [[key for key in keys if flagged[key][row]] for row in range(len(places))], pa.list_(pa.string())
-            )
+            held["issues"] = issues(self.numbers.iloc[places], CHECKS)
         return pa.table({name: held[name] for name in columns})
 
     def _read(self, places: np.ndarray, columns: list[str]) -> pa.Table:
         import pyarrow as pa
 
-        starts = np.concatenate([[0], np.cumsum([len(part.key) for part in self._measured])]).astype(np.int64)
-        origin = self._origin[places]
-        owners = np.searchsorted(starts, origin, side="right") - 1
-        parts, order = [], []
-        for owner in np.unique(owners):
-            chosen = np.flatnonzero(owners == owner)
-            path = self._measured[owner].path
+        def read(number: int) -> pa.Table:
+            path = self._measured[number].path
             table = read_part(path, MEASURED, columns)
             if table is None:
                 raise DeconvError(f"{path.name} cannot be read any more; resume the audit, which makes it again.")
-            parts.append(table.take(pa.array(origin[chosen] - starts[owner])))
-            order.append(chosen)
-        if not parts:
-            return pa.table({name: pa.array([], pa.string()) for name in columns})
-        return pa.concat_tables(parts).take(pa.array(np.argsort(np.concatenate(order), kind="stable")))
+            return table
+
+        none = pa.table({name: pa.array([], pa.string()) for name in columns})
+        return _gathered(self._origin[places], _starts(self._measured), read, none)
 
     def _with_model_reasons(self, places: np.ndarray, reasons: pa.ChunkedArray) -> pa.Array:
         """A picture that was read but could not be rebuilt says so in the one column of reasons."""
         import pyarrow as pa
 
-        starts = np.concatenate([[0], np.cumsum([len(part.key) for part in self._model])]).astype(np.int64)
+        starts = _starts(self._model)
         told = reasons.to_pylist()
         for number, place in enumerate(self._rebuilt[places]):
             if place >= 0:
@@ -254,6 +230,31 @@ class Part:
         columns = facts if kind == MEASURED else ("image", "digest", "model_reason", *MODEL_VALUES)
         table = read_part(path, kind, columns, recipe=recipe)
         return None if table is None else cls(path, kind, recipe, table)
+
+
+def _starts(parts: Sequence[Part]) -> np.ndarray:
+    """Where each part begins among the rows of all of them one after another, and where the last one ends."""
+    return np.concatenate([[0], np.cumsum([len(part.key) for part in parts])]).astype(np.int64)
+
+
+def _gathered(places: np.ndarray, starts: np.ndarray, read: Callable[[int], pa.Table], none: pa.Table) -> pa.Table:
+    """Rows at places among those of several tables one after another, in the order asked for.
+
+    Args:
+        places: int64, shape (N,).
+        starts: Where each table begins.
+        read: Reads a table by its number; only those that are needed, and once.
+        none: What is given where no row is asked for.
+    """
+    import pyarrow as pa
+
+    owners = np.searchsorted(starts, places, side="right") - 1
+    parts, order = [], []
+    for owner in np.unique(owners).tolist():
+        chosen = np.flatnonzero(owners == owner)
+        parts.append(read(owner).take(pa.array(places[chosen] - starts[owner])))
+        order.append(chosen)
+    return pa.concat_tables(parts).take(pa.array(np.argsort(np.concatenate(order), kind="stable"))) if parts else none
 
 
 def _joined(parts: Sequence[Part], name: str, kind: type = np.float32) -> np.ndarray:

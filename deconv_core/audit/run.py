@@ -44,10 +44,10 @@ from deconv_core.audit.parts import (
 )
 from deconv_core.audit.portions import held, pieces, weight
 from deconv_core.audit.recipes import model_facts, recipes, write_begun
-from deconv_core.comparison import peak_memory
 from deconv_core.errors import DeconvError
 from deconv_core.files import write_json
 from deconv_core.jobs import JobFolder, check_resume
+from deconv_core.memory import peak_memory
 from deconv_core.named_sets import NAMES
 from deconv_core.places import Item
 from deconv_core.roots import page_roots

@@ -259,21 +259,28 @@ class AuditTable:
         return int(self.places([image])[0])
 
     def places(self, images: Sequence[str]) -> np.ndarray:
-        """The rows of pictures, int64, in their order; the names are gone through once for all of them.
+        """As `find`, of names that the table holds.
 
         Raises:
             DeconvError: No picture has one of these names.
         """
+        found = self.find(images)
+        for image, place in zip(images, found, strict=True):
+            if place < 0:
+                raise DeconvError(f"The audit holds no picture named {image[:120]!r}; take a name from its table.")
+        return found
+
+    def find(self, images: Sequence[str]) -> np.ndarray:
+        """The row of every name, int64, -1 for names that the table does not hold; one look-up for all of them."""
         import pyarrow as pa
         import pyarrow.compute as compute
 
-        wanted = pa.array(list(dict.fromkeys(images)), self.names.type)
-        found = np.flatnonzero(compute.is_in(self.names, wanted).to_numpy(zero_copy_only=False))
-        known = dict(zip(self.names.take(pa.array(found)).to_pylist(), found, strict=True))
-        lacking = next((image for image in images if image not in known), None)
-        if lacking is not None:
-            raise DeconvError(f"The audit holds no picture named {lacking[:120]!r}; take a name from its table.")
-        return np.array([known[image] for image in images], np.int64)
+        if not len(images):
+            return np.empty(0, np.int64)
+        # Names are data: one that is no text is no name of the table.
+        texts = [name.encode("utf-8", "backslashreplace").decode() for name in images]
+        found = compute.index_in(pa.array(texts, self.names.type), value_set=self.names)
+        return found.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
 
     def worst(
         self,

@@ -21,13 +21,11 @@ import numpy as np
 from deconv_core.archives import shown
 from deconv_core.audit.measure import decode, digest_of
 from deconv_core.audit.pixels import reduced
-from deconv_core.audit.run import AuditSettings, settings_from
+from deconv_core.audit.run import AuditSettings, roots_of, settings_from
 from deconv_core.audit.table import AuditTable
 from deconv_core.errors import ImageError
 from deconv_core.images import Picture, open_header, orient
-from deconv_core.named_sets import NAMES
 from deconv_core.places import Item, in_one_pass, reopen
-from deconv_core.roots import page_roots
 
 SIDE = 224  # pixels of the longer side
 QUALITY = 80
@@ -165,7 +163,7 @@ def _keep(file: Path, content: bytes) -> None:
 
 def _items(images: Sequence[str], places: Sequence[str], settings: AuditSettings) -> Mapping[str, Item | str]:
     """The items of the source behind these names, or a sentence for each that cannot be had."""
-    roots = page_roots(settings.data) if settings.within_roots and settings.data not in NAMES else None
+    roots = roots_of(settings)
     found: dict[str, Item | str] = {}
     for image, place in zip(images, places, strict=True):
         if place:
